@@ -1,0 +1,185 @@
+"""Reports from the agent, replies and commands from the controller. Pure.
+
+Commands are level-triggered: every reply carries all that hold now, each is safe to obey twice, and a
+reply that is lost costs nothing but time.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from outlast.protocol.limits import LEASE_S, PROTOCOL
+from outlast.protocol.objects import ManifestRef
+
+
+class AgentState(str, enum.Enum):
+    IDLE = "idle"  # no assignment yet, or the last one is over
+    PREPARING = "preparing"  # code, setup, prefetch
+    WAITING = "waiting"  # ready to claim; reports before every try
+    RESTORING = "restoring"  # claimed; fetching the head
+    RUNNING = "running"
+    DRAINING = "draining"  # final save, then release
+    RELEASED = "released"
+    ENDED = "ended"  # the trainer ended by itself, and the pointer says so
+    FAILED = "failed"  # could not get to RUNNING; `failure` says why; nothing is claimed any more
+    ABANDONED = "abandoned"  # told to give up before the claim, and will not claim any more
+    FENCED = "fenced"  # superseded: trainer dead, nothing more will be written
+
+
+OVER = frozenset(
+    {AgentState.RELEASED, AgentState.ENDED, AgentState.FAILED, AgentState.ABANDONED, AgentState.FENCED}
+)
+
+
+@dataclass(frozen=True)
+class Notice:
+    """The cloud's warning. `deadline_in_s` counts from when the report was made; None: unknown."""
+
+    kind: str  # terminate, rebalance, withdrawn, shutdown
+    deadline_in_s: float | None = None
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an assignment could not go on."""
+
+    phase: str  # code, setup, restore, claim, trainer, outputs, storage
+    message: str
+    exit_code: int | None = None
+    fatal: bool = False  # trying again anywhere would end the same way
+    tail: str = ""  # the last lines of output, for people
+
+
+@dataclass(frozen=True)
+class SaveStatus:
+    """How saving goes: what is durable, what is on its way, what is wrong and for how long."""
+
+    durable: ManifestRef | None = None
+    durable_age_s: float | None = None
+    local_step: int | None = None  # newest complete save on the node's disk
+    uploading_step: int | None = None
+    uploaded_bytes: int = 0
+    upload_bytes: int = 0
+    skipped: int = 0  # complete saves replaced by a newer one before their upload began
+    trouble: str = ""
+    trouble_age_s: float | None = None
+    save_s: float | None = None  # measured: the trainer's save, and its upload
+    upload_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that happened on the node, for the event log. `kind` is one of core.events.Kind."""
+
+    id: int  # per boot; the controller drops what it already has
+    age_s: float
+    kind: str
+    why: str
+    data: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What one node says of itself. Also the body of its status object in the bucket."""
+
+    job: str
+    generation: int
+    rank: int
+    instance: str  # launch id: known on the node before the cloud's id is
+    boot: str  # random, one for each start of the agent
+    seq: int  # per boot; a report with a lower seq is older
+    state: AgentState
+    protocol: int = PROTOCOL
+    attempt: str = ""
+    writer: str = ""
+    step: int | None = None  # last finished step of the trainer
+    step_age_s: float | None = None
+    save: SaveStatus = field(default_factory=SaveStatus)
+    notice: Notice | None = None
+    exit_code: int | None = None
+    failure: Failure | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    facts: tuple[Fact, ...] = ()
+    why: str = ""  # one line for people: what the node is doing
+
+
+@dataclass(frozen=True)
+class CheckpointPlan:
+    """The job file's `checkpoint:` as the node needs it."""
+
+    dir: str = "checkpoints"
+    every_s: float | None = None  # None: the trainer's own rhythm
+    keep: int = 3
+    signal: str = "USR1"
+    resume_args: str = ""  # e.g. "--resume_from_checkpoint {resume_from}"; used only with a checkpoint
+
+
+@dataclass(frozen=True)
+class Work:
+    """All that a node needs to run the job, of one revision."""
+
+    name: str
+    owner: str
+    revision: int
+    run: str  # a shell command
+    setup: str = ""
+    code: str = ""  # key of the packed working folder under the job's prefix; "": none
+    env: dict[str, str] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
+    checkpoint: CheckpointPlan = field(default_factory=CheckpointPlan)
+    stall_after_s: float | None = None
+    drain_limit_s: float = 120.0
+
+
+@dataclass(frozen=True)
+class WriterRef:
+    generation: int
+    writer: str
+
+
+@dataclass(frozen=True)
+class Permission:
+    """What a claimer may step over, as the controller saw it when it answered.
+
+    `closed`: writers whose end has independent witnesses. `over_ended`: the one ended writer that may be
+    continued (a failure that the controller read, or a restart that a person asked for). `start_from`: a
+    checkpoint that a person chose. `durable_step`: a step known to be durable; with it, an absent pointer
+    is an alarm and never a start at 0.
+    """
+
+    closed: tuple[WriterRef, ...] = ()
+    over_ended: WriterRef | None = None
+    start_from: ManifestRef | None = None
+    durable_step: int | None = None
+
+
+class CommandKind(str, enum.Enum):
+    ASSIGN = "assign"  # prepare this generation and rank; leaves an older assignment that is over
+    RUN = "run"  # claim as soon as the permission allows it, then train
+    DRAIN = "drain"  # save, release, stop
+    STOP = "stop"  # release without a new save
+    ABANDON = "abandon"  # do not claim; say so
+    SAVE = "save"  # ask the trainer for a checkpoint, go on
+
+
+@dataclass(frozen=True)
+class Command:
+    kind: CommandKind
+    generation: int
+    rank: int = 0
+    world_size: int = 1
+    attempt: str = ""
+    why: str = ""
+    work: Work | None = None  # ASSIGN
+    permission: Permission | None = None  # RUN
+    limit_s: float | None = None  # DRAIN
+
+
+@dataclass(frozen=True)
+class Reply:
+    commands: tuple[Command, ...] = ()
+    lease_s: float = LEASE_S
+    facts_until: int = 0  # facts with an id up to this one are in the event log
+    protocol: int = PROTOCOL

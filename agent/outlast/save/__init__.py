@@ -1,0 +1,1 @@
+"""From a checkpoint in the trainer's folder to verified objects in the bucket."""

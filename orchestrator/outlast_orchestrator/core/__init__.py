@@ -1,0 +1,1 @@
+"""Decisions and the words they are made of. Pure: no I/O, no clock, no randomness."""
