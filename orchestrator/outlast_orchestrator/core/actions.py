@@ -8,6 +8,7 @@ side effect, and a permission is only given after what it rests on is durable.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 from outlast.protocol.messages import Command
 from outlast_orchestrator.core.events import Event
 from outlast_orchestrator.core.types import Attempt, Block, Instance, Progress
