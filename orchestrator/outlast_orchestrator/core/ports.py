@@ -134,6 +134,9 @@ class AgentConfig:
     instance: str  # launch id
     storage: str
     lease_s: float
+    cloud: str = ""  # of the instance; they go into the pointer, for a controller that lost its store
+    region: str = ""
+    instance_id: str = ""  # the cloud's
 
 
 class Remote(Protocol):

@@ -78,6 +78,7 @@ class Heard:
     life_s: float  # monotonic time of the last sign of life
     silent_s: float  # since then, counted only while the controller could read API and bucket
     closed: bool = False  # its hanging connection ended, and nothing came since
+    state_s: float = NEVER_S  # monotonic time when (generation, state) was first heard as it is now
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,8 @@ class InstanceView:
     heard: Heard | None = None
     unheard_s: float = 0.0  # with `heard` None: for how long we could have heard it
     asked_s: float = NEVER_S  # when this controller last got an answer to its launch call, or started
+    terminate_s: float = NEVER_S  # when this controller's last terminate call ended
+    install_s: float = NEVER_S  # when this controller's last install call ended
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,7 @@ class PointerSeen:
     begun_s: float = NEVER_S
     pointer: Pointer | None = None  # None with no problem: there is none
     problem: str = "not read yet"
+    garbage: bool = False  # the problem is what was read, not that it could not be read
 
 
 class CallKind(str, enum.Enum):
@@ -160,4 +164,5 @@ class JobView:
     done: tuple[CallDone, ...]
     limits: Limits
     dice: tuple[str, ...]  # fresh random ids, so that the decision needs no randomness
+    listening_s: float = 0.0  # for how long this controller could read API and bucket since it started
     spent_usd: float = 0.0
