@@ -176,6 +176,12 @@ class Nodes(Protocol):
     def receive(self, report: Report) -> Reply:
         """Takes a report, wakes the tick when something in it changed, and answers."""
 
+    def told(self, launch_id: str) -> Reply:
+        """What replies to this node carry right now; the plain default for a node that was told nothing."""
+
+    def watch(self, launch_id: str, changed: Callable[[], None]) -> Callable[[], None]:
+        """Has `changed` called, from any thread, after each change of what is told; returns how to stop it."""
+
     def connected(self, launch_id: str) -> None: ...
 
     def disconnected(self, launch_id: str) -> None:
