@@ -1,0 +1,232 @@
+"""The seams between the agent's loop and its node: trainer, folders, notices, logs, disk and power.
+
+`outlast.node` implements them on a real machine, the simulation in a virtual one; the loop, which decides
+everything, is the same. A method may block (the loop calls each port from the one task that owns it), and
+raises NodeTrouble for what went wrong on the machine itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from outlast.ports import Source
+from outlast.protocol.messages import Work
+from outlast.protocol.objects import Manifest, ManifestRef
+from outlast.save.types import StableCopy
+
+
+class NodeTrouble(Exception):
+    """Something on this machine failed. `phase` and `fatal` are those of the Failure it may become."""
+
+    def __init__(self, phase: str, message: str, *, fatal: bool = False, tail: str = "") -> None:
+        super().__init__(message)
+        self.phase = phase
+        self.fatal = fatal
+        self.tail = tail
+
+
+@dataclass(frozen=True)
+class TrainerOrder:
+    """All that one start of the trainer needs. `command` already holds the resume arguments."""
+
+    command: str
+    env: Mapping[str, str]  # the job's and ours; the trainer also inherits a plain PATH, HOME, …
+    generation: int
+    resume_path: str = ""  # "": from the beginning
+    resume_step: int | None = None
+    signal: str = ""  # sent to the main process when a save is asked for; "": only the control file
+
+
+@dataclass(frozen=True)
+class TrainerExit:
+    code: int  # 128 + n for signal n, as a shell says it
+    tail: str = ""  # the last lines of output
+
+
+@dataclass(frozen=True)
+class TrainerProgress:
+    """What the trainer says of itself, if it imports `outlast`; all unknown for any other command."""
+
+    step: int | None = None  # last finished step
+    age_s: float | None = None  # since that step
+    done: bool = False  # it called `outlast.done()`: exit 0 is the end of the work, asked to leave or not
+    leaves: bool = False  # it reads the control file: asked to leave, it saves and exits by itself
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+
+class Trainer(Protocol):
+    """The user's process tree. At most one lives; the agent's death kills all of it."""
+
+    def start(self, order: TrainerOrder) -> None:
+        """Raises NodeTrouble (phase "trainer")."""
+
+    def ask_save(self, *, leave: bool, deadline_s: float | None) -> None:
+        """Asks for a checkpoint: control file, and the signal to the main process only.
+
+        `leave`: then stop (who can't be told so just saves). `deadline_s`: seconds from now, for those who
+        read the control file. A trainer that is gone is no error.
+        """
+
+    def poll(self) -> TrainerExit | None:
+        """How the main process ended; None while it runs or was never started. Never blocks."""
+
+    def pids(self) -> tuple[int, ...]:
+        """Every living process of the tree, for looking who has a file open."""
+
+    def progress(self) -> TrainerProgress: ...
+
+    def kill(self, grace_s: float) -> bool:
+        """Ends the whole tree: SIGTERM, SIGKILL after `grace_s`, until none is left; within a limit.
+
+        False: something is still there (a process in uninterruptible sleep); call again.
+        """
+
+
+class Workplace(Protocol):
+    """The job's folder on the node: code, set-up, and where checkpoints come back to."""
+
+    def prepare(self, work: Work, cancelled: Callable[[], bool]) -> str:
+        """Fetches, verifies and unpacks the code and runs `setup`; returns one line on what was done.
+
+        Safe to repeat; a set-up that this node has finished for the same code and text is not run again.
+        Raises NodeTrouble (phase "code" or "setup"), and BucketError while the code can't be had.
+        """
+
+    def checkpoint_dir(self, work: Work) -> str:
+        """Absolute path of the folder that the trainer saves into."""
+
+    def sink(self, work: Work, manifest: Manifest) -> RestoreSink:
+        """Where a checkpoint is restored to: under the checkpoint folder, by the name its trainer expects."""
+
+    def tidy(self, work: Work, keep: ManifestRef | None) -> tuple[str, ...]:
+        """Moves incomplete saves, and saves newer than `keep`, out of the trainer's sight; their names.
+
+        A framework that resumes from the highest number would take a torn or an abandoned one.
+        """
+
+
+class RestoreSink(Protocol):
+    """A folder being restored. Nothing of it is visible to the trainer before `finish`."""
+
+    def has(self, path: str, size: int, digest: str) -> bool:
+        """The file is here already, whole: it was hashed and matches (an in-place restart)."""
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+        """Writes one file as its bytes arrive; an exception of `chunks` leaves nothing. Raises NodeTrouble."""
+
+    def finish(self) -> str:
+        """All files are there and verified: makes them visible at once; returns the absolute path."""
+
+    def discard(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class SaveSeen:
+    """What one look at the checkpoint folder found."""
+
+    copy: StableCopy | None = None  # the newest complete save not handed out before
+    discarded: tuple[str, ...] = ()  # one line each: what was seen and why it can't be used
+    trouble: str = ""  # a copy that could not be made (disk full, …)
+
+
+class Saves(Protocol):
+    """Finds complete checkpoints in the trainer's folder and takes stable copies of them."""
+
+    def begin(self, work: Work, resume_step: int | None) -> None:
+        """A trainer is about to start: what lies in the folder now is not new."""
+
+    def scan(self, pids: tuple[int, ...], *, strong_only: bool) -> SaveSeen:
+        """`strong_only`: the trainer ended badly, so only a framework's own marker counts."""
+
+
+@dataclass(frozen=True)
+class NoticeSeen:
+    kind: str  # terminate, rebalance, shutdown
+    deadline_in_s: float | None = None  # from now, measured on the cloud's own clock
+    detail: str = ""
+
+
+class NoticeUnknown(Exception):
+    """The metadata service can't be asked: that is not the same as no notice."""
+
+
+class NoticeSource(Protocol):
+    def poll(self) -> tuple[NoticeSeen, ...]:
+        """All notices that stand now. Raises NoticeUnknown."""
+
+
+@dataclass(frozen=True)
+class OutputFile:
+    """A quiet file that matches `outputs:`; `stamp` changes when the file does."""
+
+    path: str  # relative to the work folder, with `/`
+    size: int
+    stamp: str
+    source: Source
+
+
+class Outputs(Protocol):
+    """The files that the job leaves."""
+
+    def scan(self, patterns: tuple[str, ...], *, quiet: bool) -> tuple[OutputFile, ...]:
+        """Matching files by path. `quiet`: only those that have not changed for a while."""
+
+    def has(self, path: str, size: int, digest: str) -> bool: ...
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+        """Brings one back, temp then rename. Raises NodeTrouble; a path out of the folder is refused."""
+
+
+class LogShip(Protocol):
+    """What the trainer, the set-up and the agent print, in a local file, on its way to the bucket."""
+
+    def say(self, line: str) -> None:
+        """A line of the agent's own."""
+
+    def peek(self, limit_bytes: int) -> bytes:
+        """The next bytes that were not shipped; b"" when there are none."""
+
+    def shipped(self, count: int) -> None: ...
+
+
+@dataclass(frozen=True)
+class NodeMemory:
+    """The few facts that must outlive the agent's process, as `Disk` keeps them."""
+
+    generation: int = 0
+    rank: int = 0
+    attempt: str = ""
+    writer: str = ""  # chosen before the first claim of that generation; "": none
+    claiming: bool = False  # a claim with that writer may have been sent
+    notice_kind: str = ""
+
+
+class Disk(Protocol):
+    def load(self) -> NodeMemory: ...
+
+    def save(self, memory: NodeMemory) -> None:
+        """Durable on return. Raises NodeTrouble."""
+
+    def alive(self) -> None:
+        """Touches the file that the dead-man switch watches."""
+
+
+class Power(Protocol):
+    def off(self, why: str) -> None:
+        """Switches the machine off; may return, and may be asked again."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """Everything that touches the machine, each port used by one task only."""
+
+    trainer: Trainer
+    workplace: Workplace
+    saves: Saves
+    notices: NoticeSource
+    outputs: Outputs
+    logs: LogShip
+    disk: Disk
+    power: Power
