@@ -1,4 +1,4 @@
-"""What the agent and the trainer say to each other: environment names, small files, and how to read them. Pure.
+"""The words between agent and trainer: environment names, small files, how to read them. Pure.
 
 The trainer is any command: it may ignore all of this but `OUTLAST_CHECKPOINT_DIR` and
 `OUTLAST_RESUME_FROM`. `docs/trainer.md` explains it to people. Every file but the progress file is
