@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from outlast_orchestrator.core.events import Event
 from outlast_orchestrator.core.types import (
     Attempt,
     Block,
+    FactMark,
     Instance,
     Job,
     LaunchRequest,
@@ -19,7 +20,7 @@ from outlast_orchestrator.core.types import (
     Progress,
     Want,
 )
-from outlast_orchestrator.core.view import Call, CallDone, Heard, RegionListing
+from outlast_orchestrator.core.view import Call, CallDone, Heard, Orphan, RegionListing
 
 
 class Clock(Protocol):
@@ -40,7 +41,7 @@ class Term:
     holder: str
 
 
-Row = Attempt | Instance | Progress | Block
+Row = Attempt | Instance | Progress | Block | FactMark
 
 
 class Store(Protocol):
@@ -75,6 +76,12 @@ class Store(Protocol):
 
     def blocks(self) -> list[Block]: ...
 
+    def fact_marks(self) -> dict[tuple[str, str], int]:
+        """By (launch id, boot), of the instances that are not gone: facts up to here are in the log."""
+
+    def forget_events(self, term: Term, before_at: float) -> int:
+        """Retention: drops events before then, of jobs that are over and of the controller itself."""
+
     # people's rows
     def submit(self, job: Job, event: Event) -> None:
         """Adds a job. Raises UserError when the name is taken by a living job."""
@@ -97,7 +104,7 @@ class Store(Protocol):
     def add_token(self, name: str, token_hash: str, scope: str, expires_at: float) -> None: ...
 
     def token(self, token_hash: str) -> tuple[str, str, float] | None:
-        """(name, scope, expires_at) or None."""
+        """(name, scope, expires_at) or None. A node's: (launch id, "node", its life's end), until it is gone."""
 
 
 class Provider(Protocol):
@@ -155,10 +162,11 @@ class Nodes(Protocol):
     def heard(self) -> dict[str, Heard]:
         """By launch id; `silent_s` as far as the API could be reached (see `account`)."""
 
-    def account(self, readable: bool) -> None:
+    def account(self, readable: bool, unreadable: Collection[str] = ()) -> None:
         """Called by every tick: lets silence grow by the time since the last call, if all could be read.
 
-        A long gap between two calls (a suspended controller) counts as nothing.
+        A long gap between two calls (a suspended controller) counts as nothing. `unreadable`: launch ids
+        whose bucket could not be read; theirs does not grow.
         """
 
     def sign_of_life(self, launch_id: str, report: Report) -> None:
@@ -186,6 +194,22 @@ class Nodes(Protocol):
 
     def disconnected(self, launch_id: str) -> None:
         """The node's hanging connection ended without our doing: it counts as closed, and wakes the tick."""
+
+
+class NodesApi(Protocol):
+    """The API's side of the nodes, with what a hanging request needs. Thread-safe; nothing blocks."""
+
+    def receive(self, report: Report) -> Reply: ...
+
+    def connected(self, launch_id: str) -> None: ...
+
+    def disconnected(self, launch_id: str) -> None: ...
+
+    def commands(self, launch_id: str) -> tuple[int, Reply]:
+        """(version, what holds now); the version grows with every change."""
+
+    def on_change(self, launch_id: str, callback: Callable[[], None]) -> Callable[[], None]:
+        """Calls back, from another thread, after every change; returns what ends it."""
 
 
 class Pointers(Protocol):
@@ -216,3 +240,18 @@ class Policy(Protocol):
     """Orders the offers that a job could take; the first is tried first. Pure."""
 
     def __call__(self, job: Job, offers: Sequence[Offer], spent_usd: float) -> Sequence[Offer]: ...
+
+
+@dataclass(frozen=True)
+class WebParts:
+    """What the server gives to the web application."""
+
+    store: Store
+    nodes: NodesApi
+    clock: Clock
+    wake: Callable[[], None]  # after a wish: tick at once
+    offers: Callable[[Want], list[Offer]]  # of all configured clouds; raises ProviderError
+    orphans: Callable[[], list[Orphan]]  # lists every region: slow; changes nothing
+    leading: Callable[[], bool]
+    storage: str  # URL for jobs that name none
+    version: str

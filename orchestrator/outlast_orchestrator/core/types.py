@@ -239,6 +239,15 @@ class Progress:
     pending_start_from: ManifestRef | None = None
 
 
+@dataclass(frozen=True)
+class FactMark:
+    """Facts of this boot of a node's agent up to this id are in the event log."""
+
+    launch_id: str
+    boot: str
+    until: int
+
+
 class BlockedBy(str, enum.Enum):
     CAPACITY = "capacity"
     QUOTA = "quota"

@@ -60,6 +60,15 @@ class Seen:
 
 
 @dataclass(frozen=True)
+class Orphan:
+    """A machine with our owner id that no record names, and what the sweep does about it."""
+
+    seen: Seen
+    job_known: bool
+    why: str
+
+
+@dataclass(frozen=True)
 class RegionListing:
     """The answer of one region. With a `problem` it is Unknown, and its instances mean nothing."""
 
@@ -112,6 +121,8 @@ class CallKind(str, enum.Enum):
     GENERATION = "generation"  # key: job id
     POINTER = "pointer"  # key: job id
     LIST = "list"  # key: cloud/region
+    STATUS = "status"  # key: job id; status objects of nodes that are not heard
+    OFFERS = "offers"  # key: cloud/job id
 
 
 @dataclass(frozen=True)
