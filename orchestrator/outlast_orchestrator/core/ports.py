@@ -20,7 +20,7 @@ from outlast_orchestrator.core.types import (
     Progress,
     Want,
 )
-from outlast_orchestrator.core.view import Call, CallDone, Heard, Orphan, RegionListing
+from outlast_orchestrator.core.view import Call, CallDone, Heard, RegionListing
 
 
 class Clock(Protocol):
@@ -104,7 +104,7 @@ class Store(Protocol):
     def add_token(self, name: str, token_hash: str, scope: str, expires_at: float) -> None: ...
 
     def token(self, token_hash: str) -> tuple[str, str, float] | None:
-        """(name, scope, expires_at) or None. A node's: (launch id, "node", its life's end), until it is gone."""
+        """(name, scope, expires_at) or None. A node's own: (launch id, "node", end of its longest life)."""
 
 
 class Provider(Protocol):
@@ -196,22 +196,6 @@ class Nodes(Protocol):
         """The node's hanging connection ended without our doing: it counts as closed, and wakes the tick."""
 
 
-class NodesApi(Protocol):
-    """The API's side of the nodes, with what a hanging request needs. Thread-safe; nothing blocks."""
-
-    def receive(self, report: Report) -> Reply: ...
-
-    def connected(self, launch_id: str) -> None: ...
-
-    def disconnected(self, launch_id: str) -> None: ...
-
-    def commands(self, launch_id: str) -> tuple[int, Reply]:
-        """(version, what holds now); the version grows with every change."""
-
-    def on_change(self, launch_id: str, callback: Callable[[], None]) -> Callable[[], None]:
-        """Calls back, from another thread, after every change; returns what ends it."""
-
-
 class Pointers(Protocol):
     """The controller's view of the jobs' buckets. Raises BucketError's meaning as StoreError text."""
 
@@ -240,18 +224,3 @@ class Policy(Protocol):
     """Orders the offers that a job could take; the first is tried first. Pure."""
 
     def __call__(self, job: Job, offers: Sequence[Offer], spent_usd: float) -> Sequence[Offer]: ...
-
-
-@dataclass(frozen=True)
-class WebParts:
-    """What the server gives to the web application."""
-
-    store: Store
-    nodes: NodesApi
-    clock: Clock
-    wake: Callable[[], None]  # after a wish: tick at once
-    offers: Callable[[Want], list[Offer]]  # of all configured clouds; raises ProviderError
-    orphans: Callable[[], list[Orphan]]  # lists every region: slow; changes nothing
-    leading: Callable[[], bool]
-    storage: str  # URL for jobs that name none
-    version: str
