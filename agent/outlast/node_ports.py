@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from outlast.ports import Source
-from outlast.protocol.messages import Work
-from outlast.protocol.objects import Manifest, ManifestRef
+from outlast.protocol.messages import Work, WriterRef
+from outlast.protocol.objects import Manifest
 from outlast.save.types import StableCopy
+from outlast.trainer_contract import SaveAnswer, SaveRequest
 
 
 class NodeTrouble(Exception):
@@ -52,7 +53,8 @@ class TrainerProgress:
     step: int | None = None  # last finished step
     age_s: float | None = None  # since that step
     done: bool = False  # it called `outlast.done()`: exit 0 is the end of the work, asked to leave or not
-    leaves: bool = False  # it reads the control file: asked to leave, it saves and exits by itself
+    polls: bool = False  # it reads the control file: asked to leave, it saves and exits by itself
+    answer: SaveAnswer | None = None  # to the last request
     metrics: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -62,12 +64,15 @@ class Trainer(Protocol):
     def start(self, order: TrainerOrder) -> None:
         """Raises NodeTrouble (phase "trainer")."""
 
-    def ask_save(self, *, leave: bool, deadline_s: float | None) -> None:
-        """Asks for a checkpoint: control file, and the signal to the main process only.
+    def ask_save(self, request: SaveRequest) -> bool:
+        """Asks for a checkpoint: control file, and for who does not read it the signal, main process only.
 
-        `leave`: then stop (who can't be told so just saves). `deadline_s`: seconds from now, for those who
-        read the control file. A trainer that is gone is no error.
+        True when the signal was sent: it can't be taken back, nor say whether to leave. False when there
+        was no need, or the process has no handler for it. A trainer that is gone is no error.
         """
+
+    def withdraw_save(self) -> None:
+        """Takes the request back, as far as the trainer has not seen it."""
 
     def poll(self) -> TrainerExit | None:
         """How the main process ended; None while it runs or was never started. Never blocks."""
@@ -100,12 +105,6 @@ class Workplace(Protocol):
     def sink(self, work: Work, manifest: Manifest) -> RestoreSink:
         """Where a checkpoint is restored to: under the checkpoint folder, by the name its trainer expects."""
 
-    def tidy(self, work: Work, keep: ManifestRef | None) -> tuple[str, ...]:
-        """Moves incomplete saves, and saves newer than `keep`, out of the trainer's sight; their names.
-
-        A framework that resumes from the highest number would take a torn or an abandoned one.
-        """
-
 
 class RestoreSink(Protocol):
     """A folder being restored. Nothing of it is visible to the trainer before `finish`."""
@@ -123,6 +122,16 @@ class RestoreSink(Protocol):
 
 
 @dataclass(frozen=True)
+class SaveLook:
+    """What a look at the folder must know of the trainer."""
+
+    pids: tuple[int, ...] = ()
+    exited_badly: bool = False  # then only a framework's own marker confirms a checkpoint
+    ended_well: bool = False  # nobody writes any more: one look is enough
+    step: int | None = None  # of the trainer, for checkpoints without a number in their name
+
+
+@dataclass(frozen=True)
 class SaveSeen:
     """What one look at the checkpoint folder found."""
 
@@ -134,11 +143,17 @@ class SaveSeen:
 class Saves(Protocol):
     """Finds complete checkpoints in the trainer's folder and takes stable copies of them."""
 
-    def begin(self, work: Work, resume_step: int | None) -> None:
-        """A trainer is about to start: what lies in the folder now is not new."""
+    def begin(self, work: Work, resume_path: str, label: str) -> tuple[str, ...]:
+        """A trainer is about to start from `resume_path` ("": from nothing).
 
-    def scan(self, pids: tuple[int, ...], *, strong_only: bool) -> SaveSeen:
-        """`strong_only`: the trainer ended badly, so only a framework's own marker counts."""
+        Everything else in the folder that looks like a checkpoint is moved aside, for a framework that
+        resumes from the highest number would take a torn or an abandoned one. One line for each.
+        """
+
+    def scan(self, look: SaveLook) -> SaveSeen: ...
+
+    def committed(self, copy: StableCopy) -> None:
+        """It is durable: the generic rule compares the next one with it."""
 
 
 @dataclass(frozen=True)
@@ -198,9 +213,8 @@ class NodeMemory:
     generation: int = 0
     rank: int = 0
     attempt: str = ""
-    writer: str = ""  # chosen before the first claim of that generation; "": none
-    claiming: bool = False  # a claim with that writer may have been sent
-    notice_kind: str = ""
+    writer: str = ""  # chosen, and durable here, before the first claim of that generation; "": none
+    past: tuple[WriterRef, ...] = ()  # of earlier assignments: a late claim of theirs is released at once
 
 
 class Disk(Protocol):

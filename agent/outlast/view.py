@@ -1,0 +1,230 @@
+"""All that the agent's decision may look at: what it was told, what its node does, what is under way. Pure.
+
+Points in time are seconds of the boot clock (`…_s`), which also runs while the node is frozen.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from outlast.node_ports import TrainerExit, TrainerProgress
+from outlast.protocol.limits import LEASE_S
+from outlast.protocol.messages import (
+    AgentState,
+    Command,
+    Fact,
+    Failure,
+    Permission,
+    Work,
+    WriterRef,
+)
+from outlast.protocol.objects import ManifestRef, Pointer
+from outlast.save.types import Draft, StableCopy
+
+NEVER_S = float("-inf")
+
+
+class Chore(str, enum.Enum):
+    """Something done once, by another task."""
+
+    TODO = "todo"
+    DOING = "doing"
+    DONE = "done"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who this agent is. `boot` is random, one for each start of the agent."""
+
+    job: str
+    owner: str
+    instance: str  # launch id
+    boot: str
+    cloud: str = ""
+    region: str = ""
+    instance_id: str = ""  # the cloud's
+
+
+@dataclass(frozen=True)
+class Resume:
+    """What the trainer starts from. `path` "": from the beginning."""
+
+    path: str = ""
+    step: int | None = None
+    ref: ManifestRef | None = None
+
+
+class Stage(str, enum.Enum):
+    """The life of one trainer."""
+
+    NONE = "none"
+    STARTING = "starting"
+    ALIVE = "alive"
+    ENDING = "ending"  # its tree is being killed: by our wish, or what it left behind
+    DEAD = "dead"  # no process of it is left
+    SETTLED = "settled"  # and the folder was looked at for the last time
+
+
+@dataclass(frozen=True)
+class TrainerView:
+    stage: Stage = Stage.NONE
+    started_s: float = NEVER_S
+    exit: TrainerExit | None = None
+    killed_why: str = ""  # we ended it, and why; "": it ended by itself, or lives
+    progress: TrainerProgress = field(default_factory=TrainerProgress)
+    stepped: bool = False  # finished a step of its own in this attempt
+
+
+@dataclass(frozen=True)
+class Ask:
+    """The newest request for a save."""
+
+    at_s: float
+    final: bool
+    why: str
+    signalled: bool = False
+    withdrawn: bool = False
+    saves_since: int = 0  # complete saves found after it
+
+
+@dataclass(frozen=True)
+class Saving:
+    """A save's way into the bucket: waiting → uploading → draft → durable. One of each at most."""
+
+    waiting: StableCopy | None = None
+    uploading: StableCopy | None = None
+    upload_since_s: float = NEVER_S
+    uploaded_bytes: int = 0
+    draft: Draft | None = None  # its data is durable; manifest and pointer come next
+    draft_bytes: int = 0
+    committing: bool = False
+    durable: ManifestRef | None = None
+    durable_s: float | None = None
+    found_step: int | None = None  # newest complete save on the disk
+    found_s: float = NEVER_S
+    skipped: int = 0
+    save_s: float | None = None  # measured: from the request to the complete save
+    upload_s: float | None = None  # measured: one upload
+    trouble: str = ""
+    trouble_since_s: float | None = None
+    tries: int = 0
+    retry_s: float = NEVER_S
+    prune: Chore = Chore.DONE
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is on its way to the bucket."""
+        return self.waiting is None and self.uploading is None and self.draft is None
+
+
+class Plan(str, enum.Enum):
+    """What to do with the time that is left."""
+
+    SAVE = "save"  # a new final save, then leave
+    FINISH = "finish"  # only the upload under way
+    NOTHING = "nothing"  # leave at once
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """The node's role in one attempt, and how far it has come."""
+
+    generation: int
+    rank: int
+    attempt: str
+    work: Work
+    world_size: int = 1
+    # before the claim
+    prepare: Chore = Chore.TODO
+    prepare_tries: int = 0
+    prepare_retry_s: float = NEVER_S
+    writer: str = ""
+    remember: Chore = Chore.TODO
+    permission: Permission | None = None  # from the answer to a report that said WAITING; one claim uses it up
+    claim: Chore = Chore.TODO
+    claim_tries: int = 0
+    claim_not_before_s: float = NEVER_S
+    claim_why: str = ""  # why the last try had to wait
+    # after the claim
+    pointer: Pointer | None = None  # as the claim wrote it: the resume point
+    restore: Chore = Chore.TODO
+    restore_tries: int = 0
+    restore_retry_s: float = NEVER_S
+    resume: Resume = field(default_factory=Resume)
+    trainer: TrainerView = field(default_factory=TrainerView)
+    ask: Ask | None = None
+    saving: Saving = field(default_factory=Saving)
+    outputs: Chore = Chore.TODO  # the last upload, verified
+    plan: Plan | None = None
+    plan_why: str = ""
+    # its end
+    abandon_why: str = ""  # told to give up before the claim
+    drain_why: str = ""  # told to drain
+    drain_by_s: float | None = None
+    stop_why: str = ""  # told to release without a save
+    fenced_why: str = ""
+    failure: Failure | None = None
+    closing: Chore = Chore.TODO  # release or end
+    closing_retry_s: float = NEVER_S
+    closing_tries: int = 0
+    over: AgentState | None = None
+    over_why: str = ""
+    exit_code: int | None = None
+
+    @property
+    def claimed(self) -> bool:
+        return self.claim is Chore.DONE
+
+
+@dataclass(frozen=True)
+class NoticeView:
+    """A notice that stands. `deadline_s` is the cloud's; `leave_by_s` has our margin taken off."""
+
+    kind: str
+    deadline_s: float | None
+    leave_by_s: float | None
+    detail: str = ""
+
+    @property
+    def leave(self) -> bool:
+        """The node will be gone: a rebalance recommendation is only advice."""
+        return self.kind in ("terminate", "shutdown")
+
+
+@dataclass(frozen=True)
+class Telling:
+    """What is known of the reports, and of the status object in the bucket."""
+
+    seq: int = 0
+    report_in_flight: bool = False
+    reported_s: float = NEVER_S  # when the last report was handed over
+    reported_state: str = ""  # what it said, as one text
+    report_now: bool = False
+    status_in_flight: bool = False
+    status_s: float = NEVER_S
+    status_state: str = ""
+    link_trouble: str = ""
+    facts: tuple[Fact, ...] = ()  # age_s counts from `facts_s` of the same index
+    facts_s: tuple[float, ...] = ()
+    facts_made: int = 0
+
+
+@dataclass(frozen=True)
+class AgentView:
+    identity: Identity
+    now_s: float
+    woke_s: float  # start, or the end of the last freeze: both paths get a chance before the lease is judged
+    alive_s: float  # when the last successful write to controller or bucket was sent
+    lease_s: float = LEASE_S
+    commands: tuple[Command, ...] = ()  # as of the newest reply
+    assignment: Assignment | None = None
+    generation_max: int = 0  # of all assignments that were ever taken here and left
+    past: tuple[WriterRef, ...] = ()  # writers of earlier assignments: a late claim is released at once
+    stray: WriterRef | None = None  # one of them, seen running in the pointer
+    recovering: bool = False
+    recover_retry_s: float = NEVER_S
+    notice: NoticeView | None = None
+    notice_unknown: str = ""  # why the metadata service can't be asked
+    telling: Telling = field(default_factory=Telling)
+    powering_off: bool = False
