@@ -1,0 +1,151 @@
+"""Builds, hashes and reads manifests: the description of one whole checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import xxhash
+
+from outlast.bucket.client import TooBig, check_key
+from outlast.bucket.outcomes import Identity
+from outlast.ports import Bucket, Denied, Missing
+from outlast.protocol.codec import FormatError, dump, load
+from outlast.protocol.limits import MANIFEST_BYTES_MAX
+from outlast.protocol.objects import FORMAT, HASH_ALGORITHM, FileEntry, Manifest, ManifestRef, manifest_key
+from outlast.save.types import Draft
+
+_HEX_DIGITS = 32
+
+
+class BadManifest(Exception):
+    """A manifest that is missing, damaged or not what the pointer names: its checkpoint can't be used."""
+
+
+class Hasher:
+    """The streaming hash of the protocol."""
+
+    def __init__(self) -> None:
+        self._state = xxhash.xxh3_128()
+
+    def update(self, chunk: bytes | bytearray | memoryview) -> None:
+        self._state.update(chunk)
+
+    def text(self) -> str:
+        return f"{HASH_ALGORITHM}:{self._state.hexdigest()}"
+
+
+def hash_bytes(data: bytes | bytearray | memoryview) -> str:
+    return f"{HASH_ALGORITHM}:{xxhash.xxh3_128_hexdigest(data)}"
+
+
+def build_manifest(
+    me: Identity,
+    draft: Draft,
+    parent: ManifestRef | None,
+    *,
+    at: str,
+    world_size: int = 1,
+    revision: int = 1,
+    code: str = "",
+) -> Manifest:
+    """The manifest of a draft whose data is durable, as a child of `parent`. Raises BadManifest."""
+    manifest = Manifest(
+        format=FORMAT,
+        owner=me.owner,
+        job=me.job,
+        generation=me.generation,
+        attempt=me.attempt,
+        name=draft.name,
+        step=draft.step,
+        at=at,
+        world_size=world_size,
+        kind=draft.kind,
+        confidence=draft.confidence,
+        files=tuple(sorted(draft.files, key=lambda entry: entry.path)),
+        parent=parent,
+        revision=revision,
+        code=code,
+        final=draft.final,
+        gate=draft.gate,
+    )
+    problem = _problem(manifest)
+    if problem:
+        raise BadManifest(f"checkpoint {draft.name}: {problem}")
+    return manifest
+
+
+def manifest_bytes(manifest: Manifest) -> bytes:
+    return dump(manifest)
+
+
+def manifest_ref(manifest: Manifest) -> ManifestRef:
+    return ManifestRef(manifest_key(manifest.name), hash_bytes(manifest_bytes(manifest)), manifest.step)
+
+
+def read_manifest(bucket: Bucket, ref: ManifestRef, owner: str, job: str) -> Manifest:
+    """The manifest that `ref` names, verified. Raises BadManifest; Unsure and Denied when it can't be read."""
+    try:
+        body = bucket.get(ref.key).body
+    except Missing as error:
+        raise BadManifest(f"{ref.key} is missing") from error
+    except TooBig as error:
+        raise BadManifest(str(error)) from error
+    return parse_manifest(body, ref, owner, job)
+
+
+def parse_manifest(body: bytes, ref: ManifestRef, owner: str, job: str) -> Manifest:
+    """Raises BadManifest unless `body` is the very manifest that `ref` names, of this job."""
+    if len(body) > MANIFEST_BYTES_MAX:
+        raise BadManifest(f"{ref.key} has {len(body)} bytes, more than any manifest")
+    algorithm = ref.hash.partition(":")[0]
+    if algorithm != HASH_ALGORITHM:
+        raise BadManifest(f"{ref.key} is hashed with {algorithm!r}, which this version does not know")
+    if hash_bytes(body) != ref.hash:
+        raise BadManifest(f"{ref.key} is damaged: its hash is {hash_bytes(body)}, the pointer says {ref.hash}")
+    try:
+        manifest = load(Manifest, body)
+    except FormatError as error:
+        raise BadManifest(f"{ref.key} is damaged: {error}") from error
+    if manifest.format != FORMAT:
+        raise BadManifest(f"{ref.key} has format {manifest.format}, this program knows {FORMAT}")
+    if (manifest.owner, manifest.job) != (owner, job):
+        raise BadManifest(f"{ref.key} belongs to job {manifest.job!r} of owner {manifest.owner!r}")
+    if (manifest.name, manifest.step) != (ref.name, ref.step):
+        raise BadManifest(f"{ref.key} describes {manifest.name!r}, step {manifest.step}")
+    problem = _problem(manifest)
+    if problem:
+        raise BadManifest(f"{ref.key}: {problem}")
+    return manifest
+
+
+def _problem(manifest: Manifest) -> str:
+    """What makes its files unusable or dangerous to write to a disk, or ""."""
+    if not manifest.files:
+        return "it names no file"
+    seen: set[str] = set()
+    for entry in manifest.files:
+        problem = _entry_problem(entry)
+        if problem:
+            return f"file {entry.path!r}: {problem}"
+        if entry.path in seen:
+            return f"file {entry.path!r} is named twice"
+        seen.add(entry.path)
+    for path in seen:
+        for parent in PurePosixPath(path).parents:
+            if str(parent) in seen:
+                return f"{str(parent)!r} is a file and a folder"
+    return ""
+
+
+def _entry_problem(entry: FileEntry) -> str:
+    try:
+        check_key(entry.path)
+        check_key(entry.key)
+    except Denied as error:
+        return str(error)
+    algorithm, _, digits = entry.hash.partition(":")
+    if algorithm != HASH_ALGORITHM or len(digits) != _HEX_DIGITS:
+        return f"its hash {entry.hash!r} is not one of {HASH_ALGORITHM}"
+    if entry.size < 0:
+        return f"its size is {entry.size}"
+    return ""
