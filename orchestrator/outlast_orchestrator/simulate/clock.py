@@ -1,0 +1,291 @@
+"""Virtual time, seeded chance, and tasks that a fault can kill or freeze wherever they touch the world.
+
+Every task is a greenlet. It runs until it touches the world (a port call), which is where another task
+may run, where time may pass, and where its process may be killed or frozen. Nothing else interleaves, so
+one seed is one story.
+"""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import deque
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+import greenlet
+
+Dice = random.Random
+WALL_START_S = 1_800_000_000.0  # an arbitrary instant; no decision may depend on it
+
+
+class Killed(BaseException):
+    """Raised in the tasks of a dead process: not an Exception, so that nothing handles it."""
+
+
+class Task:
+    """One greenlet, waiting for at most one thing at a time."""
+
+    __slots__ = ("ground", "name", "process", "waiting")
+
+    def __init__(self, process: Process, name: str, run: Callable[[], None]) -> None:
+        self.process = process
+        self.name = name
+        self.waiting = 0  # number of the wait that may end now; an older number is a stale wake-up
+        self.ground = greenlet.greenlet(lambda _started: process.shelter(self, run))
+
+
+class Process:
+    """What lives and dies together: a controller, an agent, a trainer. Knows its own wrong wall clock."""
+
+    def __init__(self, clock: SimClock, name: str, skew_s: float) -> None:
+        self.clock = clock
+        self.name = name
+        self.skew_s = skew_s
+        self.alive = True
+        self.frozen = False
+        self.death = ""
+        self.crash: BaseException | None = None
+        self.born_s = clock.now_s
+        self.on_death: list[Callable[[], None]] = []
+        self.crossings = 0  # how often it touched the world
+        self._trips: dict[int, Callable[[], None]] = {}
+        self._tasks: list[Task] = []
+        self._parked: list[tuple[Task, int, Any]] = []
+
+    def spawn(self, name: str, run: Callable[[], None]) -> None:
+        if not self.alive:
+            raise Killed
+        task = Task(self, name, run)
+        self._tasks.append(task)
+        self.clock.wake(task, task.waiting, True)
+
+    def shelter(self, task: Task, run: Callable[[], None]) -> None:
+        """The body of every task: an exception that leaves it ends the process."""
+        with _Shelter(self, task):
+            if self.alive:
+                run()
+
+    def ended(self, task: Task, error: BaseException | None) -> None:
+        if task in self._tasks:
+            self._tasks.remove(task)
+        if error is not None and not isinstance(error, Killed):
+            self.crash = error
+            self.kill(f"{type(error).__name__} in {task.name}: {error}")
+
+    def kill(self, why: str) -> None:
+        """SIGKILL: no task of it touches the world again; what it holds in memory is lost."""
+        if not self.alive:
+            return
+        self.alive, self.death = False, why
+        self.clock.at(self.clock.now_s, self._bury)
+        for run in self.on_death:
+            run()
+
+    def _bury(self) -> None:
+        for task in list(self._tasks):
+            if task.ground:  # started and not ended: let go of its stack
+                task.ground.throw(Killed)
+        self._tasks.clear()
+        self._parked.clear()
+
+    def freeze(self) -> None:
+        """SIGSTOP: its clocks go on, its tasks do not, and what would have woken them waits."""
+        self.frozen = self.alive
+
+    def thaw(self) -> None:
+        self.frozen = False
+        parked, self._parked = self._parked, []
+        for task, number, value in parked:
+            self.clock.wake(task, number, value)
+
+    def park(self, task: Task, number: int, value: Any) -> None:
+        self._parked.append((task, number, value))
+
+    def trip(self, crossings: int, action: Callable[[], None]) -> None:
+        """Runs `action` (a kill, a freeze) when it touches the world that many times more."""
+        self._trips[self.crossings + crossings] = action
+
+    def cross(self) -> Callable[[], None] | None:
+        self.crossings += 1
+        return self._trips.pop(self.crossings, None) if self._trips else None
+
+
+class _Shelter:
+    """Nothing leaves a task: what its process did not handle is the death of that process only."""
+
+    def __init__(self, process: Process, task: Task) -> None:
+        self._process = process
+        self._task = task
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, error: BaseException | None, _trace: TracebackType | None
+    ) -> bool:
+        self._process.ended(self._task, error)
+        return True
+
+
+class SimMailbox:
+    """The simulation's `outlast.ports.Mailbox`."""
+
+    def __init__(self, clock: SimClock) -> None:
+        self._clock = clock
+        self._items: deque[Any] = deque()
+        self._waiting: deque[tuple[Task, int]] = deque()
+
+    def put(self, item: Any) -> None:
+        self._items.append(item)
+        if self._waiting:
+            task, number = self._waiting.popleft()
+            self._clock.wake(task, number, True)
+
+    def get(self, timeout_s: float | None) -> Any | None:
+        self._clock.step()
+        until_s = None if timeout_s is None else self._clock.now_s + timeout_s
+        while not self._items:
+            if until_s is not None and self._clock.now_s >= until_s:
+                return None
+            task = self._clock.task()
+            self._waiting.append((task, task.waiting + 1))
+            self._clock.wait(until_s)
+            self._waiting = deque(w for w in self._waiting if w[0] is not task)
+        return self._items.popleft()
+
+
+class SimClock:
+    """The scheduler: a heap of what happens when, the task that runs now, and chance by name."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self.now_s = 0.0
+        self._heap: list[tuple[float, float, int, Callable[[], None]]] = []
+        self._count = 0
+        self._order = self.stream("order")
+        self._task: Task | None = None
+
+    def stream(self, name: str) -> Dice:
+        """Chance of its own for each concern: a new fault kind does not change the others' draws."""
+        return Dice(f"{self.seed}/{name}")
+
+    def process(self, name: str, skew_s: float = 0.0) -> Process:
+        return Process(self, name, skew_s)
+
+    def current(self) -> Process | None:
+        return self._task.process if self._task else None
+
+    def task(self) -> Task:
+        assert self._task is not None, "only a task can wait"
+        return self._task
+
+    # what happens when
+
+    def at(self, when_s: float, run: Callable[[], None]) -> None:
+        """Runs at that time, outside every task. The order of equal times is drawn from the seed."""
+        self._count += 1
+        heapq.heappush(self._heap, (max(when_s, self.now_s), self._order.random(), self._count, run))
+
+    def after(self, seconds: float, run: Callable[[], None]) -> None:
+        self.at(self.now_s + seconds, run)
+
+    def run(self, until_s: float) -> None:
+        """Lets the world go on until then; an idle world jumps from event to event."""
+        assert self._task is None, "a task waits; it does not run the world"
+        while self._heap and self._heap[0][0] <= until_s:
+            when_s, _, _, run = heapq.heappop(self._heap)
+            self.now_s = when_s
+            run()
+        self.now_s = max(self.now_s, until_s)
+
+    # what tasks do
+
+    def wake(self, task: Task, number: int, value: Any) -> None:
+        self.at(self.now_s, lambda: self._resume(task, number, value))
+
+    def _resume(self, task: Task, number: int, value: Any) -> None:
+        process = task.process
+        if not process.alive or task.waiting != number or task.ground.dead:
+            return
+        if process.frozen:
+            process.park(task, number, value)
+            return
+        task.waiting += 1
+        before, self._task = self._task, task
+        try:
+            task.ground.switch(value)
+        finally:
+            self._task = before
+
+    def wait(self, until_s: float | None) -> Any:
+        """Gives way until `wake` or until then (False). Wakes carry `task.waiting + 1` from before."""
+        task = self.task()
+        task.waiting += 1
+        number = task.waiting
+        if until_s is not None:
+            self.at(until_s, lambda: self._resume(task, number, False))
+        value = task.ground.parent.switch()
+        if not task.process.alive:
+            raise Killed
+        return value
+
+    def sleep(self, seconds: float) -> None:
+        """In a task: gives way. Outside of all (a test's own code): lets the world run that long."""
+        if self._task is None:
+            self.run(self.now_s + max(seconds, 0.0))
+            return
+        self.step()
+        self.wait(self.now_s + max(seconds, 0.0))
+
+    def step(self) -> None:
+        """The process touches the world: here a planned kill or freeze takes place."""
+        task = self._task
+        if task is None:
+            return
+        process = task.process
+        if not process.alive:
+            raise Killed
+        action = process.cross()
+        if action is not None:
+            action()
+            if not process.alive:
+                raise Killed
+            if process.frozen:
+                process.park(task, task.waiting + 1, True)
+                self.wait(None)
+
+
+class ProcessRuntime:
+    """The simulation's `outlast.ports.Runtime` and `core.ports.Clock`, as one process sees them."""
+
+    def __init__(self, process: Process, dice: Dice) -> None:
+        self._process = process
+        self._clock = process.clock
+        self._dice = dice
+        self._offset_s = float(dice.randrange(10_000))  # means nothing to another process
+
+    def monotonic_s(self) -> float:
+        return self._clock.now_s + self._offset_s
+
+    def boot_s(self) -> float:
+        return self._clock.now_s + self._offset_s
+
+    def wall_s(self) -> float:
+        return WALL_START_S + self._clock.now_s + self._process.skew_s
+
+    def sleep(self, seconds: float) -> None:
+        self._clock.sleep(seconds)
+
+    def mailbox(self) -> SimMailbox:
+        return SimMailbox(self._clock)
+
+    def spawn(self, name: str, run: Callable[[], None]) -> None:
+        self._process.spawn(name, run)
+
+    def token(self, nbytes: int) -> str:
+        return self._dice.randbytes(nbytes).hex()
+
+    def uniform(self) -> float:
+        return self._dice.random()

@@ -1,0 +1,217 @@
+"""The store in memory: all of the `Store` port without a database, for the simulation and for tests."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from outlast_orchestrator.core.errors import Deposed, StoreError, UserError
+from outlast_orchestrator.core.events import Event
+from outlast_orchestrator.core.ports import Clock, Row, Term
+from outlast_orchestrator.core.types import (
+    OVER,
+    Attempt,
+    Block,
+    FactMark,
+    Instance,
+    InstancePhase,
+    Job,
+    Progress,
+)
+
+Committed = tuple[Attempt | Instance | Progress | Job, ...]
+
+
+class MemoryStore:
+    """Rows are frozen values, so what is given out needs no copy. Never touched by two tasks at once."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        owner: str,
+        touched: Callable[[], None] = lambda: None,
+        wrote: Callable[[Committed, tuple[Event, ...]], None] = lambda _rows, _events: None,
+    ) -> None:
+        self._clock = clock
+        self._owner = owner
+        self._touched = touched  # called around every access: where a simulated process may die
+        self._wrote = wrote
+        self._term: Term | None = None
+        self._term_number = 0
+        self._term_until = 0.0
+        self._jobs: dict[str, Job] = {}
+        self._progress: dict[str, Progress] = {}
+        self._attempts: dict[tuple[str, int], Attempt] = {}
+        self._instances: dict[str, Instance] = {}
+        self._blocks: dict[str, Block] = {}
+        self._marks: dict[tuple[str, str], int] = {}
+        self._events: list[Event] = []
+        self._event_seq = 0
+        self._tokens: dict[str, tuple[str, str, float]] = {}
+
+    def owner(self) -> str:
+        return self._owner
+
+    # leadership
+
+    def lead(self, holder: str, ttl_s: float) -> Term | None:
+        self._touched()
+        now = self._clock.wall_s()
+        if self._term is not None and self._term.holder == holder and now < self._term_until:
+            self._term_until = now + ttl_s
+            return self._term
+        if self._term is not None and now < self._term_until:
+            return None
+        self._term_number += 1
+        self._term = Term(self._term_number, holder)
+        self._term_until = now + ttl_s
+        return self._term
+
+    def leads(self, term: Term) -> bool:
+        self._touched()
+        return self._living(term)
+
+    def resign(self, term: Term) -> None:
+        self._touched()
+        if self._term == term:
+            self._term = None
+
+    def _living(self, term: Term) -> bool:
+        return self._term == term and self._clock.wall_s() < self._term_until
+
+    # the leader's rows
+
+    def commit(
+        self, term: Term, rows: Sequence[Row], events: Sequence[Event], unblock: Sequence[str] = ()
+    ) -> None:
+        self._touched()
+        if not self._living(term):
+            raise Deposed(f"term {term.number} is over")
+        for row in rows:
+            self._put(row)
+        for scope in unblock:
+            self._blocks.pop(scope, None)
+        logged = tuple(self._log(event) for event in events)
+        told = tuple(row for row in rows if not isinstance(row, (Block, FactMark)))
+        self._wrote(told, logged)
+        self._touched()
+
+    def _put(self, row: Row) -> None:
+        if isinstance(row, Attempt):
+            self._attempts[row.job, row.generation] = row
+        elif isinstance(row, Instance):
+            self._instances[row.launch_id] = row
+        elif isinstance(row, Progress):
+            self._progress[row.job] = row
+        elif isinstance(row, Block):
+            self._blocks[row.scope] = row
+        else:
+            self._marks[row.launch_id, row.boot] = row.until
+
+    def _log(self, event: Event) -> Event:
+        self._event_seq += 1
+        at = self._clock.wall_s() - event.age_s
+        stored = dataclasses.replace(event, seq=self._event_seq, at=at)
+        self._events.append(stored)
+        return stored
+
+    def progress(self) -> list[Progress]:
+        self._touched()
+        return list(self._progress.values())
+
+    def attempts(self, job: str | None = None) -> list[Attempt]:
+        self._touched()
+        return [self._attempts[key] for key in sorted(self._attempts) if job is None or key[0] == job]
+
+    def open_attempts(self) -> list[Attempt]:
+        self._touched()
+        closed = [key for key in sorted(self._attempts) if not self._attempts[key].open]
+        newest_closed = dict(closed)
+        return [
+            self._attempts[key]
+            for key in sorted(self._attempts)
+            if self._attempts[key].open or newest_closed.get(key[0]) == key[1]
+        ]
+
+    def instances(self, job: str | None = None, *, gone: bool = True) -> list[Instance]:
+        self._touched()
+        return [
+            row
+            for row in self._instances.values()
+            if (job is None or row.job == job) and (gone or row.phase is not InstancePhase.GONE)
+        ]
+
+    def blocks(self) -> list[Block]:
+        self._touched()
+        return list(self._blocks.values())
+
+    def fact_marks(self) -> dict[tuple[str, str], int]:
+        self._touched()
+        living = {row.launch_id for row in self._instances.values() if row.phase is not InstancePhase.GONE}
+        return {key: until for key, until in self._marks.items() if key[0] in living}
+
+    def forget_events(self, term: Term, before_at: float) -> int:
+        self._touched()
+        if not self._living(term):
+            raise Deposed(f"term {term.number} is over")
+        over = {job for job, row in self._progress.items() if row.state in OVER} | {""}
+        kept = [event for event in self._events if event.at >= before_at or event.job not in over]
+        dropped = len(self._events) - len(kept)
+        self._events = kept
+        return dropped
+
+    # people's rows
+
+    def submit(self, job: Job, event: Event) -> None:
+        self._touched()
+        for other in self._jobs.values():
+            progress = self._progress.get(other.id)
+            if other.name == job.name and (progress is None or progress.state not in OVER):
+                raise UserError(
+                    f"a job called {job.name!r} is not over yet: choose another name, or cancel it"
+                )
+        self._jobs[job.id] = job
+        self._wrote((job,), (self._log(event),))
+
+    def wish(self, job: Job, event: Event) -> None:
+        self._touched()
+        known = self._jobs.get(job.id)
+        if known is None or job.wanted_number <= known.wanted_number:
+            raise StoreError(f"job {job.name!r} was changed by somebody else meanwhile: look again")
+        self._jobs[job.id] = job
+        self._wrote((job,), (self._log(event),))
+
+    def jobs(self) -> list[Job]:
+        self._touched()
+        return list(self._jobs.values())
+
+    def job(self, name_or_id: str) -> Job | None:
+        self._touched()
+        if name_or_id in self._jobs:
+            return self._jobs[name_or_id]
+        named = [job for job in self._jobs.values() if job.name == name_or_id]
+        return max(named, key=lambda job: job.created_at, default=None)
+
+    # events and tokens
+
+    def events(self, job: str | None, after: int, limit: int) -> list[Event]:
+        self._touched()
+        found = [e for e in self._events if e.seq > after and (job is None or e.job == job)]
+        return found[:limit]
+
+    def last_events(self, job: str, limit: int) -> list[Event]:
+        self._touched()
+        return [e for e in self._events if e.job == job][-limit:] if limit > 0 else []
+
+    def add_token(self, name: str, token_hash: str, scope: str, expires_at: float) -> None:
+        self._touched()
+        self._tokens[token_hash] = (name, scope, expires_at)
+
+    def token(self, token_hash: str) -> tuple[str, str, float] | None:
+        self._touched()
+        if token_hash in self._tokens:
+            return self._tokens[token_hash]
+        for row in self._instances.values():
+            if row.token_hash == token_hash and token_hash and row.phase is not InstancePhase.GONE:
+                return (row.launch_id, "node", row.intended_at + row.request.max_life_s)
+        return None
