@@ -1,0 +1,165 @@
+"""The store as the controller and the API know it: one class over any database that SQLAlchemy speaks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Engine
+from sqlmodel import Session, select
+
+from outlast_orchestrator.core.errors import StoreError
+from outlast_orchestrator.core.events import Event
+from outlast_orchestrator.core.ports import Clock, Row, Term
+from outlast_orchestrator.core.types import Attempt, Block, Instance, Job, Progress
+from outlast_orchestrator.store import events as event_rows
+from outlast_orchestrator.store import jobs as job_rows
+from outlast_orchestrator.store.engine import open_engine, reading, store_file, writing
+from outlast_orchestrator.store.leadership import Leadership, check_term
+from outlast_orchestrator.store.migrate import migrate
+from outlast_orchestrator.store.tables import StoreRow, TokenRow
+
+OWNER_BYTES = 8
+_ID = 1
+
+
+def open_store(url: str, clock: Clock) -> SqlStore:
+    """Opens the store, makes it if there is none, and brings its tables up to date. Raises StoreError."""
+    file = store_file(url)
+    if file is not None and not file.parent.is_dir():
+        raise StoreError(f"the store {file} cannot be made: there is no folder {file.parent}")
+    engine = open_engine(url)
+    migrate(engine)
+    return SqlStore(engine, clock)
+
+
+class SqlStore:
+    """Implements `core.ports.Store`. Safe to use from any thread."""
+
+    def __init__(self, engine: Engine, clock: Clock) -> None:
+        self.engine = engine
+        self._clock = clock
+        self._leadership = Leadership(engine, clock)
+        self._owner = self._born()
+
+    def _born(self) -> str:
+        with reading(self.engine) as session:
+            row = session.get(StoreRow, _ID)
+            if row is not None:
+                return row.owner
+        with writing(self.engine) as session:
+            row = session.get(StoreRow, _ID)
+            if row is None:
+                owner = self._clock.token(OWNER_BYTES)
+                row = StoreRow(id=_ID, owner=owner, created_at=self._clock.wall_s())
+                session.add(row)
+            return row.owner
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+    def owner(self) -> str:
+        return self._owner
+
+    # leadership
+
+    def lead(self, holder: str, ttl_s: float) -> Term | None:
+        return self._leadership.lead(holder, ttl_s)
+
+    def seize(self, holder: str, ttl_s: float) -> Term:
+        """Takes the leadership at once: only with proof that no other controller lives on this store."""
+        return self._leadership.seize(holder, ttl_s)
+
+    def leads(self, term: Term) -> bool:
+        return self._leadership.leads(term)
+
+    def resign(self, term: Term) -> None:
+        self._leadership.resign(term)
+
+    # the leader's rows
+
+    def commit(
+        self, term: Term, rows: Sequence[Row], events: Sequence[Event], unblock: Sequence[str] = ()
+    ) -> None:
+        with writing(self.engine) as session:
+            check_term(session, term)
+            job_rows.save_rows(session, rows)
+            job_rows.unblock(session, unblock)
+            self._append(session, events)
+
+    def progress(self) -> list[Progress]:
+        with reading(self.engine) as session:
+            return job_rows.read_progress(session)
+
+    def attempts(self, job: str | None = None) -> list[Attempt]:
+        with reading(self.engine) as session:
+            return job_rows.read_attempts(session, job)
+
+    def open_attempts(self) -> list[Attempt]:
+        with reading(self.engine) as session:
+            return job_rows.read_open_attempts(session)
+
+    def instances(self, job: str | None = None, *, gone: bool = True) -> list[Instance]:
+        with reading(self.engine) as session:
+            return job_rows.read_instances(session, job, gone)
+
+    def blocks(self) -> list[Block]:
+        with reading(self.engine) as session:
+            return job_rows.read_blocks(session)
+
+    def fact_marks(self) -> dict[tuple[str, str], int]:
+        with reading(self.engine) as session:
+            return job_rows.read_fact_marks(session)
+
+    def forget_events(self, term: Term, before_at: float) -> int:
+        with writing(self.engine) as session:
+            check_term(session, term)
+            return event_rows.forget(session, before_at)
+
+    # people's rows
+
+    def submit(self, job: Job, event: Event) -> None:
+        with writing(self.engine) as session:
+            job_rows.add_job(session, job)
+            self._append(session, [event])
+
+    def wish(self, job: Job, event: Event) -> None:
+        with writing(self.engine) as session:
+            job_rows.replace_job(session, job)
+            self._append(session, [event])
+
+    def jobs(self) -> list[Job]:
+        with reading(self.engine) as session:
+            return job_rows.read_jobs(session)
+
+    def job(self, name_or_id: str) -> Job | None:
+        with reading(self.engine) as session:
+            return job_rows.read_job(session, name_or_id)
+
+    # events and tokens
+
+    def events(self, job: str | None, after: int, limit: int) -> list[Event]:
+        with reading(self.engine) as session:
+            return event_rows.read(session, job, after, limit)
+
+    def last_events(self, job: str, limit: int) -> list[Event]:
+        with reading(self.engine) as session:
+            return event_rows.read_last(session, job, limit)
+
+    def add_token(self, name: str, token_hash: str, scope: str, expires_at: float) -> None:
+        with writing(self.engine) as session:
+            session.merge(TokenRow(token_hash=token_hash, name=name, scope=scope, expires_at=expires_at))
+
+    def token(self, token_hash: str) -> tuple[str, str, float] | None:
+        with reading(self.engine) as session:
+            row = session.get(TokenRow, token_hash)
+            if row is not None:
+                return row.name, row.scope, row.expires_at
+            return job_rows.node_of_token(session, token_hash) if token_hash else None
+
+    def _append(self, session: Session, events: Sequence[Event]) -> None:
+        """Writers of events queue up behind one row, so that a reader who asks for what came after a
+        number can never miss a lower one that is committed later (SQLite has one writer anyway)."""
+        if not events:
+            return
+        session.exec(select(StoreRow).where(StoreRow.id == _ID).with_for_update()).first()
+        event_rows.append(session, events, self._clock.wall_s())

@@ -1,0 +1,187 @@
+"""Jobs and what the controller made of them: rows in, rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import func
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, select
+
+from outlast_orchestrator.core.errors import StoreError, UserError
+from outlast_orchestrator.core.ports import Row
+from outlast_orchestrator.core.types import (
+    OVER,
+    Attempt,
+    Block,
+    FactMark,
+    Instance,
+    InstancePhase,
+    Job,
+    Progress,
+)
+from outlast_orchestrator.store.bodies import decode, encode
+from outlast_orchestrator.store.tables import (
+    AttemptRow,
+    BlockRow,
+    FactMarkRow,
+    InstanceRow,
+    JobRow,
+    ProgressRow,
+)
+
+_OVER = [state.value for state in OVER]
+_GONE = InstancePhase.GONE.value
+
+
+def save_rows(session: Session, rows: Sequence[Row]) -> None:
+    """Inserts or replaces. Marks come last: they refer to instances."""
+    for row in rows:
+        if not isinstance(row, FactMark):
+            session.merge(_to_row(row))
+    session.flush()
+    for row in rows:
+        if isinstance(row, FactMark):
+            session.merge(FactMarkRow(launch_id=row.launch_id, boot=row.boot, until=row.until))
+
+
+def _to_row(row: Attempt | Instance | Progress | Block) -> AttemptRow | InstanceRow | ProgressRow | BlockRow:
+    body = encode(row)
+    if isinstance(row, Progress):
+        return ProgressRow(job=row.job, state=row.state.value, body=body)
+    if isinstance(row, Attempt):
+        return AttemptRow(job=row.job, generation=row.generation, open=row.open, body=body)
+    if isinstance(row, Instance):
+        return InstanceRow(
+            launch_id=row.launch_id,
+            job=row.job,
+            phase=row.phase.value,
+            token_hash=row.token_hash,
+            intended_at=row.intended_at,
+            body=body,
+        )
+    return BlockRow(scope=row.scope, body=body)
+
+
+def unblock(session: Session, scopes: Sequence[str]) -> None:
+    for scope in scopes:
+        row = session.get(BlockRow, scope)
+        if row is not None:
+            session.delete(row)
+
+
+def read_progress(session: Session) -> list[Progress]:
+    bodies = session.exec(select(ProgressRow.body).order_by(ProgressRow.job)).all()
+    return [decode(Progress, body) for body in bodies]
+
+
+def read_attempts(session: Session, job: str | None) -> list[Attempt]:
+    query = select(AttemptRow.body).order_by(AttemptRow.job, col(AttemptRow.generation))
+    if job is not None:
+        query = query.where(AttemptRow.job == job)
+    return [decode(Attempt, body) for body in session.exec(query).all()]
+
+
+def read_open_attempts(session: Session) -> list[Attempt]:
+    """Those not closed, and each job's newest closed one."""
+    other = aliased(AttemptRow)
+    newest_closed = (
+        select(func.max(other.generation))
+        .where(other.job == AttemptRow.job, col(other.open).is_(False))
+        .correlate(AttemptRow)
+        .scalar_subquery()
+    )
+    query = (
+        select(AttemptRow.body)
+        .where(col(AttemptRow.open).is_(True) | (col(AttemptRow.generation) == newest_closed))
+        .order_by(AttemptRow.job, col(AttemptRow.generation))
+    )
+    return [decode(Attempt, body) for body in session.exec(query).all()]
+
+
+def read_instances(session: Session, job: str | None, gone: bool) -> list[Instance]:
+    query = select(InstanceRow.body).order_by(col(InstanceRow.intended_at), InstanceRow.launch_id)
+    if job is not None:
+        query = query.where(InstanceRow.job == job)
+    if not gone:
+        query = query.where(InstanceRow.phase != _GONE)
+    return [decode(Instance, body) for body in session.exec(query).all()]
+
+
+def read_blocks(session: Session) -> list[Block]:
+    return [
+        decode(Block, body) for body in session.exec(select(BlockRow.body).order_by(BlockRow.scope)).all()
+    ]
+
+
+def read_fact_marks(session: Session) -> dict[tuple[str, str], int]:
+    query = (
+        select(FactMarkRow)
+        .join(InstanceRow, col(InstanceRow.launch_id) == col(FactMarkRow.launch_id))
+        .where(InstanceRow.phase != _GONE)
+    )
+    return {(row.launch_id, row.boot): row.until for row in session.exec(query).all()}
+
+
+def node_of_token(session: Session, token_hash: str) -> tuple[str, str, float] | None:
+    """The instance whose node has this token, as a token: it ends with the machine."""
+    query = select(InstanceRow.body).where(InstanceRow.token_hash == token_hash, InstanceRow.phase != _GONE)
+    body = session.exec(query).first()
+    if body is None:
+        return None
+    instance = decode(Instance, body)
+    return instance.launch_id, "node", instance.intended_at + instance.request.max_life_s
+
+
+def add_job(session: Session, job: Job) -> None:
+    """Raises UserError when a living job has that name."""
+    living = (
+        select(JobRow.id)
+        .outerjoin(ProgressRow, col(ProgressRow.job) == col(JobRow.id))
+        .where(JobRow.name == job.name)
+        .where(col(ProgressRow.state).is_(None) | col(ProgressRow.state).not_in(_OVER))
+    )
+    other = session.exec(living).first()
+    if other is not None:
+        raise UserError(
+            f"a job named {job.name!r} is not over yet ({other}): "
+            "choose another name, or cancel that one first"
+        )
+    if session.get(JobRow, job.id) is not None:
+        raise StoreError(f"there is a job with the id {job.id} already")
+    session.add(_job_row(job))
+
+
+def replace_job(session: Session, job: Job) -> None:
+    """Raises StoreError when somebody else's wish came between reading and writing."""
+    row = session.get(JobRow, job.id, with_for_update=True)
+    if row is None:
+        raise StoreError(f"there is no job {job.id}")
+    if job.wanted_number <= row.wanted_number:
+        raise StoreError(
+            f"job {job.name} was changed by somebody else at the same time: look again, then repeat"
+        )
+    session.merge(_job_row(job))
+
+
+def _job_row(job: Job) -> JobRow:
+    return JobRow(
+        id=job.id,
+        name=job.name,
+        created_at=job.created_at,
+        wanted_number=job.wanted_number,
+        body=encode(job),
+    )
+
+
+def read_jobs(session: Session) -> list[Job]:
+    bodies = session.exec(select(JobRow.body).order_by(col(JobRow.created_at), JobRow.id)).all()
+    return [decode(Job, body) for body in bodies]
+
+
+def read_job(session: Session, name_or_id: str) -> Job | None:
+    body = session.exec(select(JobRow.body).where(JobRow.id == name_or_id)).first()
+    if body is None:
+        newest = select(JobRow.body).where(JobRow.name == name_or_id).order_by(col(JobRow.created_at).desc())
+        body = session.exec(newest).first()
+    return None if body is None else decode(Job, body)
