@@ -1,0 +1,1 @@
+"""The checkers: one invariant a file, each judging what really happened."""

@@ -1,0 +1,86 @@
+"""What every checker is: a witness that writes down how its invariant was broken."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+from outlast.protocol.codec import load
+from outlast.protocol.objects import POINTER_KEY, Manifest, Pointer
+from outlast_orchestrator.simulate.history import Fact, Wrote
+
+
+@dataclass(frozen=True)
+class Violation:
+    at_s: float
+    checker: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.checker} broken at {self.at_s:.1f} s: {self.text}"
+
+
+@dataclass(frozen=True)
+class Move:
+    """One write of a job's pointer."""
+
+    job: str
+    by: str  # process
+    before: Pointer | None
+    after: Pointer
+
+
+class Checker:
+    """Sees every fact in order; `finish` judges the end of the world."""
+
+    name = "checker"
+
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+        self.now_s = 0.0
+
+    def see(self, at_s: float, fact: Fact) -> None:
+        self.now_s = at_s
+        if isinstance(fact, Wrote) and fact.key.endswith("/" + POINTER_KEY):
+            before = None if fact.before is None else pointer_in(fact.before)
+            self.moved(Move(job_of(fact.key), fact.by, before, pointer_in(fact.body)))
+        else:
+            self.saw(fact)
+
+    def moved(self, move: Move) -> None:
+        """The pointer was written."""
+
+    def saw(self, fact: Fact) -> None:
+        """Anything else."""
+
+    def finish(self, at_s: float) -> None:
+        """The world has come to its end, in peace."""
+
+    def broken(self, text: str) -> None:
+        self.violations.append(Violation(self.now_s, self.name, text))
+
+
+@functools.lru_cache(maxsize=256)
+def pointer_in(body: bytes) -> Pointer:
+    return load(Pointer, body)
+
+
+@functools.lru_cache(maxsize=256)
+def manifest_in(body: bytes) -> Manifest:
+    return load(Manifest, body)
+
+
+def job_of(key: str) -> str:
+    """`jobs/<job>/…` → the job."""
+    return key.split("/", 2)[1]
+
+
+def path_of(key: str) -> str:
+    """`jobs/<job>/<path>` → the path under the job's prefix."""
+    return key.split("/", 2)[2]
+
+
+def machine_of(process: str) -> str:
+    """`agent/<machine>/<n>` → the machine; "" for other processes."""
+    parts = process.split("/")
+    return parts[1] if parts[0] == "agent" and len(parts) > 1 else ""

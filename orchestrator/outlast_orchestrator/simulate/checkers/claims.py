@@ -1,0 +1,46 @@
+"""No claim over an attempt that neither released, nor was closed, nor ended and was given free."""
+
+from __future__ import annotations
+
+from outlast.protocol.objects import PointerState
+from outlast_orchestrator.core.types import Job, Progress
+from outlast_orchestrator.simulate.checkers.base import Checker, Move
+from outlast_orchestrator.simulate.history import Fact, StoreWrote
+
+
+class Claims(Checker):
+    name = "no claim over a living attempt"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._closed: set[tuple[str, int, str]] = set()
+        self._wishes: dict[str, float] = {}  # job → when a person last changed what is wanted
+        self._ended_s: dict[str, float] = {}
+
+    def saw(self, fact: Fact) -> None:
+        if isinstance(fact, StoreWrote):
+            for row in fact.rows:
+                if isinstance(row, Progress):
+                    self._closed.update((row.job, generation, writer) for generation, writer in row.closed)
+                elif isinstance(row, Job):
+                    self._wishes[row.id] = self.now_s
+
+    def moved(self, move: Move) -> None:
+        job, by, before, after = move.job, move.by, move.before, move.after
+        if after.state is PointerState.ENDED:
+            self._ended_s[job] = self.now_s
+        if before is None or (before.generation, before.writer) == (
+            after.generation,
+            after.writer,
+        ):
+            return
+        over = f"{job}: {by} claimed generation {after.generation} over {before.generation} ({before.writer})"
+        if before.state is PointerState.RUNNING:
+            if (job, before.generation, before.writer) not in self._closed:
+                self.broken(f"{over}, which runs and was not closed")
+        elif before.state is PointerState.ENDED and before.exit_code == 0 and not self._asked(job):
+            # A failure may be read and continued by the controller; success only by a person's wish.
+            self.broken(f"{over}, which ended with 0 and nobody asked for more")
+
+    def _asked(self, job: str) -> bool:
+        return self._wishes.get(job, 0.0) > self._ended_s.get(job, 0.0)
