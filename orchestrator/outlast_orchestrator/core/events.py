@@ -24,8 +24,6 @@ class Kind(str, enum.Enum):
     ATTEMPT_RELEASED = "attempt.released"
     ATTEMPT_CLOSED = "attempt.closed"
     ATTEMPT_FAILED = "attempt.failed"
-    ATTEMPT_UNREACHABLE = "attempt.unreachable"
-    ATTEMPT_REACHABLE = "attempt.reachable"
     ATTEMPT_ADOPTED = "attempt.adopted"
     # instances
     LAUNCH_INTENDED = "launch.intended"

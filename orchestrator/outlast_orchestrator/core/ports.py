@@ -188,7 +188,7 @@ class Nodes(Protocol):
         """What replies to this node carry right now; the plain default for a node that was told nothing."""
 
     def watch(self, launch_id: str, changed: Callable[[], None]) -> Callable[[], None]:
-        """Has `changed` called, from any thread, after each change of what is told; returns how to stop it."""
+        """Has `changed` called, from any thread, when what is told changes; returns how to stop it."""
 
     def connected(self, launch_id: str) -> None: ...
 

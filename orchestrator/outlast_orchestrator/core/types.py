@@ -133,6 +133,7 @@ class Attempt:
     closing: Closing | None = None
     permission_over_ended: str = ""  # writer of the ended attempt that this one may continue
     start_from: ManifestRef | None = None
+    running_at: float | None = None  # first seen training
     draining_since: float | None = None  # controller's wall clock, for people and limits after a restart
     drain_now: bool = False  # release without a new save
 

@@ -166,7 +166,7 @@ class JobView:
     now_at: float
     job: Job
     progress: Progress
-    attempts: tuple[Attempt, ...]  # the open ones and the newest closed one, by generation
+    attempts: tuple[Attempt, ...]  # the open ones, the newest closed one, and the one the pointer names
     instances: tuple[InstanceView, ...]  # all that are not gone
     pointer: PointerSeen
     offers: tuple[Offer, ...] | None  # None: not known yet

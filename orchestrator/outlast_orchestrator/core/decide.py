@@ -1,0 +1,65 @@
+"""What one job needs now: the whole controller's thinking, as one pure function. Pure.
+
+`decide` looks at everything that is known of a job and returns what to do and why. It reads no clock and
+draws no random numbers, so the same view gives the same decision, in production and in the simulation.
+The rules apply in this order, each in a file of `rules/`:
+
+1. answers       what came back from earlier calls
+2. machines      what the listings and the agents say of each machine; `gone` only with proof
+3. pointer       what the bucket says is what happened; nothing is planned on what can't be read
+4. people        what is wanted: run, pause, cancel, restart
+5. claimed       the attempt that owns the job: notices, silence, loss, draining
+6. unclaimed     the attempt that waits for its turn: given up, or closed
+7. planning      the next attempt, and a machine for it
+8. orders        what each node is told
+9. machine room  machines that nothing needs are ended
+
+It is level-triggered: each rule looks at how things are, not at what happened, so a tick that was missed,
+repeated or cut short by a crash changes nothing.
+"""
+
+from __future__ import annotations
+
+from outlast_orchestrator.core.actions import Decision
+from outlast_orchestrator.core.phases import derive_state
+from outlast_orchestrator.core.ports import Policy
+from outlast_orchestrator.core.rules.answers import take_answers
+from outlast_orchestrator.core.rules.claimed import follow_claimed
+from outlast_orchestrator.core.rules.ending import fail
+from outlast_orchestrator.core.rules.machine_room import release_machines
+from outlast_orchestrator.core.rules.machines import watch_machines
+from outlast_orchestrator.core.rules.orders import give_orders
+from outlast_orchestrator.core.rules.people import heed_people
+from outlast_orchestrator.core.rules.planning import plan
+from outlast_orchestrator.core.rules.pointer import look_at_pointer, take_pointer
+from outlast_orchestrator.core.rules.unclaimed import follow_unclaimed
+from outlast_orchestrator.core.sheet import Sheet
+from outlast_orchestrator.core.view import JobView
+
+
+def decide(view: JobView, policy: Policy) -> Decision:
+    """The next actions for one job, with the reason that people are shown, and when to look again."""
+    sheet = Sheet(view)
+    take_answers(sheet)
+    watch_machines(sheet)
+    if not look_at_pointer(sheet):
+        _without_pointer(sheet)
+        return sheet.decision()
+    take_pointer(sheet)
+    goal = heed_people(sheet)
+    follow_claimed(sheet, goal)
+    follow_unclaimed(sheet, goal)
+    plan(sheet, goal, policy)
+    give_orders(sheet)
+    release_machines(sheet, goal)
+    derive_state(sheet, goal)
+    return sheet.decision()
+
+
+def _without_pointer(sheet: Sheet) -> None:
+    """Who owns the job is not known: what runs goes on as it was last told, and nothing is planned."""
+    pointer = sheet.view.pointer
+    if pointer.garbage and not sheet.open_attempts():
+        fail(sheet, f"latest.json can't be understood: {pointer.problem}")
+    elif pointer.begun_s > float("-inf"):
+        sheet.set_progress(why=f"nothing is planned: latest.json can't be read ({pointer.problem})")

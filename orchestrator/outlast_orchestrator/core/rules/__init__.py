@@ -1,0 +1,1 @@
+"""The rules of `decide`, in the order in which it applies them. Pure."""

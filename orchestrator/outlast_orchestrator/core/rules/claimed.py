@@ -1,0 +1,168 @@
+"""Rule 5: the attempt that owns the job: notices, silence, loss, draining. Pure.
+
+The table of design section 6. Unreachable is not dead: nothing is taken from an attempt without the
+agent's silence *and* a second witness, or silence beyond the lease.
+"""
+
+from __future__ import annotations
+
+from outlast.protocol.messages import AgentState
+from outlast_orchestrator.core.actions import ReadPointer
+from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.evidence import is_silent, lease_is_over, silence_s
+from outlast_orchestrator.core.relaunch import Again, after_loss
+from outlast_orchestrator.core.rules.ending import close, fail, plan_again
+from outlast_orchestrator.core.rules.machines import is_noticed
+from outlast_orchestrator.core.rules.people import Goal
+from outlast_orchestrator.core.sheet import Sheet
+from outlast_orchestrator.core.types import Attempt, AttemptPhase, InstancePhase
+from outlast_orchestrator.core.verdict import Judged, Verdict, judge
+from outlast_orchestrator.core.view import InstanceView
+
+POINTER_FRESH_S = 5.0
+DRAIN_GRACE_S = 60.0
+
+PHASES = {
+    AgentState.RESTORING: AttemptPhase.RESTORING,
+    AgentState.RUNNING: AttemptPhase.RUNNING,
+    AgentState.DRAINING: AttemptPhase.DRAINING,
+}
+
+
+def follow_claimed(sheet: Sheet, goal: Goal) -> None:
+    attempt = sheet.claimed()
+    if attempt is None:
+        return
+    attempt = _follow_reports(sheet, attempt)
+    attempt = _follow_notice(sheet, attempt)
+    attempt = _drain(sheet, attempt, goal)
+    _lose(sheet, attempt)
+
+
+def _machines(sheet: Sheet, attempt: Attempt) -> list[InstanceView]:
+    """Its machines, those that were found to be gone in this very decision included."""
+    return [sheet.machines[launch] for launch in attempt.launches if launch in sheet.machines]
+
+
+def _follow_reports(sheet: Sheet, attempt: Attempt) -> Attempt:
+    for machine in _machines(sheet, attempt):
+        heard = machine.heard
+        if heard is None or heard.report.generation != attempt.generation:
+            continue
+        phase = PHASES.get(heard.report.state, attempt.phase)
+        if phase is not attempt.phase:
+            started = phase is AttemptPhase.RUNNING and attempt.running_at is None
+            running_at = sheet.view.now_at if started else attempt.running_at
+            attempt = sheet.set_attempt(attempt, phase=phase, running_at=running_at)
+            if started:
+                sheet.log(Kind.ATTEMPT_RUNNING, heard.report.why or "the trainer runs", attempt)
+        step = heard.report.step
+        if not attempt.stepped and step is not None and step > (attempt.start_step or 0):
+            attempt = sheet.set_attempt(attempt, stepped=True)
+    return attempt
+
+
+def _follow_notice(sheet: Sheet, attempt: Attempt) -> Attempt:
+    machines = sheet.machines_of(attempt)
+    noticed = any(is_noticed(m) for m in machines)
+    if noticed and not attempt.noticed:
+        return sheet.set_attempt(attempt, noticed=True)
+    told = machines and all(m.heard is not None and not is_silent(m, sheet.view.limits) for m in machines)
+    if attempt.noticed and not noticed and told and attempt.phase is AttemptPhase.RUNNING:
+        # Only the node itself can take a notice back, and only while it still trains.
+        sheet.log(Kind.NOTICE_WITHDRAWN, "the node says that its notice is gone; it goes on", attempt)
+        return sheet.set_attempt(attempt, noticed=False)
+    return attempt
+
+
+def _drain(sheet: Sheet, attempt: Attempt, goal: Goal) -> Attempt:
+    why = goal.why if goal.rests else "a restart was asked for" if goal.restart else attempt.abandoned_why
+    if not (goal.rests or goal.restart or attempt.abandoned):
+        return attempt
+    now_at = sheet.view.now_at
+    if attempt.draining_since is None:
+        drain_now = goal.restart and sheet.view.job.restart.now
+        attempt = sheet.set_attempt(attempt, draining_since=now_at, drain_now=drain_now)
+        sheet.log(Kind.ATTEMPT_DRAINING, why, attempt, now=drain_now)
+    limit_s = sheet.view.limits.drain_limit_s + DRAIN_GRACE_S
+    overdue_s = now_at - (attempt.draining_since or now_at) - limit_s
+    if overdue_s <= 0:
+        sheet.wake_in(-overdue_s + 0.1)
+        return attempt
+    for machine in sheet.machines_of(attempt):
+        if machine.record.phase is not InstancePhase.TERMINATING:
+            terminate(sheet, machine, f"it was asked to drain and did not end within {limit_s:.0f} s")
+    return attempt
+
+
+def terminate(sheet: Sheet, machine: InstanceView, why: str) -> None:
+    sheet.set_instance(machine.record.launch_id, phase=InstancePhase.TERMINATING, terminate_why=why)
+    sheet.log(Kind.INSTANCE_TERMINATING, why, launch=machine.record.launch_id)
+    sheet.wake_in(0.0)
+
+
+def _lose(sheet: Sheet, attempt: Attempt) -> None:
+    """Closes the attempt when there is proof that its trainer can't run any more."""
+    machines = _machines(sheet, attempt)
+    lost = next((m for m in machines if m.record.phase is InstancePhase.GONE), None)
+    limits = sheet.view.limits
+    expired = next((m for m in machines if lease_is_over(m, limits)), None)
+    if lost is not None:
+        verdict = judge(lost)
+        _close_lost(sheet, attempt, verdict, ("the agent is silent", lost.record.end_why))
+    elif attempt.launches and not machines:
+        # All its machines were proven gone before its (late) claim was seen.
+        gone = Judged(Verdict.PROBABLY_PREEMPTED, "its machine had been proven gone")
+        _close_lost(sheet, attempt, gone, ("the agent is silent", "all its machines are gone"))
+    elif expired is not None:
+        beyond = f"silent for {silence_s(expired):.0f} s, beyond the lease"
+        if not _pointer_is_fresh(sheet):
+            return
+        _close_lost(sheet, attempt, Judged(Verdict.HOST_LOST, beyond), (beyond,))
+        for machine in sheet.machines_of(attempt):
+            if machine.record.phase is not InstancePhase.TERMINATING:
+                terminate(sheet, machine, beyond)
+    elif not attempt.launches and sheet.view.listening_s > limits.lease_s + limits.lease_margin_s:
+        unknown = f"no machine of it is known, and nothing was heard for {sheet.view.listening_s:.0f} s"
+        if _pointer_is_fresh(sheet):
+            _close_lost(sheet, attempt, Judged(Verdict.HOST_LOST, unknown), (unknown,))
+
+
+def _close_lost(sheet: Sheet, attempt: Attempt, verdict: Judged, witnesses: tuple[str, ...]) -> None:
+    attempt = close(sheet, attempt, verdict.why, witnesses, verdict.verdict.value)
+    if verdict.stops_the_job and attempt.draining_since is None:
+        fail(sheet, f"{verdict.why}. A machine that a person ends stays ended: the job was stopped")
+        return
+    outcome = after_loss(sheet.progress.failures, sheet.progress.fruitless, barren=_is_barren(sheet, attempt))
+    sheet.set_progress(failures=outcome.failures, fruitless=outcome.fruitless)
+    if isinstance(outcome, Again):
+        plan_again(sheet, outcome.after_s, f"{verdict.verdict.value}: {verdict.why}")
+    else:
+        fail(sheet, outcome.why)
+
+
+def _pointer_is_fresh(sheet: Sheet) -> bool:
+    """Read just now; else it is asked for, and the closing waits for it."""
+    if sheet.view.now_s - sheet.view.pointer.begun_s <= POINTER_FRESH_S:
+        return True
+    sheet.call(ReadPointer(sheet.view.job.id))
+    sheet.wake_in(0.2)
+    return False
+
+
+def _is_barren(sheet: Sheet, attempt: Attempt) -> bool:
+    """It trained for more than two intervals and nothing of it became durable."""
+    every_s = sheet.view.job.work.checkpoint.every_s
+    if every_s is None or attempt.running_at is None:
+        return False
+    durable = sheet.progress.durable
+    saved = durable is not None and durable.step > (attempt.start_step or 0)
+    return not saved and sheet.view.now_at - attempt.running_at > 2 * every_s
+
+
+def is_unreachable(sheet: Sheet, attempt: Attempt) -> InstanceView | None:
+    """The machine that is not heard from, if there is one."""
+    for machine in sheet.machines_of(attempt):
+        if machine.record.phase is InstancePhase.READY and is_silent(machine, sheet.view.limits):
+            return machine
+    return None

@@ -1,0 +1,74 @@
+"""How an attempt is closed, and how a job goes on or stops after it. Pure."""
+
+from __future__ import annotations
+
+from outlast.protocol.objects import Pointer, PointerState
+from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.sheet import Sheet
+from outlast_orchestrator.core.types import Attempt, AttemptPhase, Closing, JobState
+
+
+def close(
+    sheet: Sheet,
+    attempt: Attempt,
+    why: str,
+    witnesses: tuple[str, ...],
+    verdict: str = "",
+    kind: Kind = Kind.ATTEMPT_CLOSED,
+) -> Attempt:
+    """Ends the attempt in our books. A writer that the pointer still names as running is *closed* by it.
+
+    Only a writer is ever closed: an attempt that has not claimed has nothing that a successor could step
+    over, and its late claim would be a writer of its own.
+    """
+    step = _last_step(sheet, attempt)
+    closing = Closing(why, verdict, witnesses, sheet.view.now_at)
+    attempt = sheet.set_attempt(
+        attempt,
+        phase=AttemptPhase.CLOSED,
+        closing=closing,
+        last_step=step if step is not None else attempt.last_step,
+    )
+    pointer = sheet.view.pointer.pointer
+    if pointer is not None and _still_runs(pointer, attempt):
+        still = tuple(entry for entry in sheet.progress.closed if entry[0] >= pointer.generation)
+        entry = (pointer.generation, pointer.writer)
+        sheet.set_progress(closed=still if entry in still else (*still, entry))
+    sheet.log(
+        kind,
+        why,
+        attempt,
+        verdict=verdict,
+        witnesses=", ".join(witnesses),
+        last_step=attempt.last_step,
+        start_step=attempt.start_step,
+    )
+    return attempt
+
+
+def _still_runs(pointer: Pointer, attempt: Attempt) -> bool:
+    same = pointer.generation == attempt.generation
+    return attempt.claimed and same and pointer.state is PointerState.RUNNING
+
+
+def _last_step(sheet: Sheet, attempt: Attempt) -> int | None:
+    for machine in sheet.machines.values():
+        heard = machine.heard
+        if heard is not None and heard.report.generation == attempt.generation:
+            return heard.report.step
+    return None
+
+
+def fail(sheet: Sheet, why: str) -> None:
+    """Stop and tell. What runs is drained by the orders; FAILED can always be continued."""
+    if sheet.progress.state is JobState.FAILED:
+        return
+    sheet.set_progress(failed_number=sheet.view.job.wanted_number)
+    sheet.become(JobState.FAILED, why)
+    sheet.log(Kind.TELL, f"{why}. Continue with `outlast resume {sheet.view.job.name}`")
+
+
+def plan_again(sheet: Sheet, after_s: float, why: str) -> None:
+    """The next attempt may be planned, not before `after_s` from now."""
+    sheet.set_progress(retry_at=sheet.view.now_at + after_s)
+    sheet.become(JobState.RECOVERING, why)

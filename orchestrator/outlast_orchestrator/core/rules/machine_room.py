@@ -1,0 +1,68 @@
+"""Rule 9: machines that nothing needs are ended, all others are kept. Pure."""
+
+from __future__ import annotations
+
+from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.evidence import is_silent
+from outlast_orchestrator.core.rules.claimed import terminate
+from outlast_orchestrator.core.rules.machines import is_noticed
+from outlast_orchestrator.core.rules.people import Goal
+from outlast_orchestrator.core.sheet import Sheet
+from outlast_orchestrator.core.types import InstancePhase
+from outlast_orchestrator.core.view import InstanceView
+
+KEEP_FOR_RETRY_S = 120.0
+FREE_HOUR_S = 3600.0
+NOTICE_OVERDUE_S = 600.0
+
+
+def release_machines(sheet: Sheet, goal: Goal) -> None:
+    needed = {launch for a in sheet.open_attempts() for launch in a.launches}
+    for launch_id in sorted(sheet.machines):
+        machine = sheet.machines[launch_id]
+        if machine.record.phase in (InstancePhase.TERMINATING, InstancePhase.GONE):
+            continue
+        if launch_id in needed:
+            _give_up_on_boot(sheet, machine)
+        elif _may_serve_again(sheet, machine, goal):
+            continue
+        elif _ends_for_free(sheet, machine):
+            sheet.wake_in(30.0)
+        else:
+            terminate(sheet, machine, goal.why if goal.rests else "no attempt needs it")
+
+
+def _give_up_on_boot(sheet: Sheet, machine: InstanceView) -> None:
+    """A machine that is listed but whose agent never spoke: paid for nothing."""
+    if machine.record.phase is not InstancePhase.BOOTING or machine.heard is not None:
+        return
+    limit_s = sheet.view.limits.boot_limit_s
+    booting_s = sheet.view.now_at - (machine.record.started_at or sheet.view.now_at)
+    if machine.unheard_s > limit_s and booting_s > limit_s:
+        terminate(sheet, machine, f"its agent was not heard within {limit_s:.0f} s of the start")
+        sheet.log(Kind.TELL, "a machine came up, but its agent did not", launch=machine.record.launch_id)
+
+
+def _may_serve_again(sheet: Sheet, machine: InstanceView, goal: Goal) -> bool:
+    """The next attempt is about to be planned and can run here: the environment is warm."""
+    if goal.rests or machine.record.phase is not InstancePhase.READY:
+        return False
+    if is_noticed(machine) or is_silent(machine, sheet.view.limits):
+        return False
+    waiting = sheet.unclaimed()
+    if waiting is not None and not waiting.abandoned:
+        return False  # it has its own machine by now
+    claimed = sheet.claimed()
+    if claimed is not None and not goal.restart:
+        return False
+    return sheet.progress.retry_at - sheet.view.now_at <= KEEP_FOR_RETRY_S
+
+
+def _ends_for_free(sheet: Sheet, machine: InstanceView) -> bool:
+    """In a spot instance's first hour some clouds charge nothing if they end it, but do if we end it."""
+    record = machine.record
+    if not sheet.view.limits.first_hour_free or record.first_noticed_at is None:
+        return False
+    if record.started_at is None or record.first_noticed_at - record.started_at > FREE_HOUR_S:
+        return False
+    return sheet.view.now_at - record.first_noticed_at < NOTICE_OVERDUE_S

@@ -1,0 +1,203 @@
+"""Rule 3: what the pointer says is what happened. Pure.
+
+An end that was written is an end, even if the node died in the next second; a claim that was written is a
+claim, even if the store has never heard of its generation.
+"""
+
+from __future__ import annotations
+
+from outlast.protocol.messages import AgentState, Failure
+from outlast.protocol.objects import Pointer, PointerState
+from outlast_orchestrator.core.actions import ReadPointer
+from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.relaunch import Again, StopAndTell, after_failure
+from outlast_orchestrator.core.rules.ending import close, fail, plan_again
+from outlast_orchestrator.core.sheet import Sheet
+from outlast_orchestrator.core.types import OVER, Attempt, AttemptPhase, JobState
+from outlast_orchestrator.core.view import CallKind, InstanceView
+
+ROUTINE_READ_S = 30.0
+BUSY_READ_S = 1.0
+
+
+def look_at_pointer(sheet: Sheet) -> bool:
+    """Asks for a new reading when it is time. False when nothing may be planned on what is known."""
+    view = sheet.view
+    age_s = view.now_s - view.pointer.begun_s
+    limit_s = BUSY_READ_S if _is_busy(sheet) else ROUTINE_READ_S
+    if age_s > limit_s or view.pointer.problem:
+        if not sheet.in_flight(CallKind.POINTER, view.job.id):
+            sheet.call(ReadPointer(view.job.id))
+        sheet.wake_in(BUSY_READ_S)
+    else:
+        sheet.wake_in(limit_s - age_s)
+    return not view.pointer.problem
+
+
+def _is_busy(sheet: Sheet) -> bool:
+    """Somebody may be about to claim, release or end."""
+    if sheet.unclaimed() is not None or sheet.progress.state is JobState.UNREACHABLE:
+        return True
+    claimed = sheet.claimed()
+    if claimed is None:
+        return sheet.progress.state not in OVER and sheet.progress.state is not JobState.PAUSED
+    return claimed.noticed or not all(_trains(m, claimed) for m in sheet.machines_of(claimed))
+
+
+def _trains(machine: InstanceView, attempt: Attempt) -> bool:
+    heard = machine.heard
+    if heard is None or heard.closed or heard.report.generation != attempt.generation:
+        return False
+    return heard.report.state is AgentState.RUNNING
+
+
+def take_pointer(sheet: Sheet) -> None:
+    pointer = sheet.view.pointer.pointer
+    if pointer is None:
+        _absent(sheet)
+        return
+    if pointer.generation > sheet.progress.generation_max:
+        _adopt(sheet, pointer)
+    _note_durable(sheet, pointer)
+    _supersede(sheet, pointer)
+    attempt = sheet.attempts.get(pointer.generation)
+    if attempt is not None and not attempt.open and not attempt.claimed:
+        attempt = _late_claim(sheet, attempt, pointer)
+    if attempt is None or not attempt.open:
+        return
+    attempt = _note_claim(sheet, attempt, pointer)
+    if pointer.state is PointerState.RELEASED:
+        why = f"it released the job: {pointer.why or 'no reason given'}"
+        close(sheet, attempt, why, ("pointer",), kind=Kind.ATTEMPT_RELEASED)
+    elif pointer.state is PointerState.ENDED:
+        _ended(sheet, attempt, pointer)
+
+
+def _absent(sheet: Sheet) -> None:
+    """No pointer is right before the first claim, and an alarm ever after: never a start at 0."""
+    claimed = sheet.claimed()
+    if sheet.progress.durable is None and claimed is None:
+        return
+    if sheet.progress.state in OVER:
+        return
+    known = sheet.progress.durable
+    step = f"step {known.step} was durable" if known is not None else "the job had claimed"
+    fail(
+        sheet,
+        f"latest.json is gone from the bucket, although {step}. Nothing was started anew. Put the object "
+        f"back (a versioned bucket still has it), then `outlast resume {sheet.view.job.name}`",
+    )
+
+
+def _adopt(sheet: Sheet, pointer: Pointer) -> None:
+    """The store does not know this generation (restored from a backup): the pointer is the truth."""
+    ids = {ref.id for ref in pointer.instances}
+    launches = tuple(
+        launch for launch, m in sorted(sheet.machines.items()) if launch in ids or m.record.id in ids
+    )
+    attempt = Attempt(
+        job=sheet.view.job.id,
+        generation=pointer.generation,
+        id=f"adopted-{pointer.generation}",
+        revision=sheet.view.job.revision,
+        planned_at=sheet.view.now_at,
+        planned_why="adopted from the pointer",
+        launches=launches,
+        phase=AttemptPhase.RUNNING,
+        claimed=True,
+        writer=pointer.writer,
+    )
+    sheet.attempts[pointer.generation] = attempt
+    sheet.set_progress(generation_max=pointer.generation)
+    sheet.log(Kind.ATTEMPT_ADOPTED, "the pointer names a generation that the store does not know", attempt)
+
+
+def _late_claim(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Attempt:
+    """An attempt that was given up has claimed after all: its write was on its way. It is drained."""
+    if pointer.state is not PointerState.RUNNING:
+        return attempt
+    attempt = sheet.set_attempt(
+        attempt,
+        phase=AttemptPhase.RESTORING,
+        closing=None,
+        abandoned=True,
+        abandoned_why="its claim was late",
+    )
+    sheet.log(Kind.ATTEMPT_ADOPTED, "it was given up, but its claim arrived: it is drained", attempt)
+    return attempt
+
+
+def _note_durable(sheet: Sheet, pointer: Pointer) -> None:
+    if pointer.head is not None and pointer.head != sheet.progress.durable:
+        sheet.set_progress(durable=pointer.head, durable_at=sheet.view.now_at)
+
+
+def _note_claim(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Attempt:
+    if attempt.claimed:
+        return attempt
+    head = pointer.started_from
+    attempt = sheet.set_attempt(
+        attempt, claimed=True, writer=pointer.writer, start_step=head.step if head else 0
+    )
+    why = pointer.started_why or (f"from step {head.step}" if head else "from the beginning")
+    sheet.log(Kind.ATTEMPT_CLAIMED, why, attempt, writer=pointer.writer, step=head.step if head else 0)
+    return attempt
+
+
+def _supersede(sheet: Sheet, pointer: Pointer) -> None:
+    """Whoever has claimed above an attempt did so over its release or its closing: it is over."""
+    for attempt in sheet.open_attempts():
+        if attempt.generation < pointer.generation and (attempt.claimed or attempt.abandoned):
+            close(sheet, attempt, f"generation {pointer.generation} has claimed", ("pointer",))
+
+
+def _ended(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
+    code = pointer.exit_code
+    if code == 0:
+        close(
+            sheet, attempt, "the trainer ended by itself with 0, and its outputs are verified", ("pointer",)
+        )
+        sheet.set_progress(exit_code=0, failures=0, fruitless=0)
+        sheet.become(JobState.SUCCEEDED, "the trainer ended with 0 and its outputs are in the bucket")
+        return
+    failure = _reported_failure(sheet, attempt) or Failure(
+        "trainer", pointer.why or f"the trainer ended with {code}", exit_code=code
+    )
+    close(sheet, attempt, failure.message, ("pointer",))
+    sheet.set_progress(exit_code=code, pending_over_ended=pointer.writer)
+    settle_failure(sheet, attempt, failure)
+
+
+def _reported_failure(sheet: Sheet, attempt: Attempt) -> Failure | None:
+    for machine in sheet.machines_of(attempt):
+        heard = machine.heard
+        if heard is not None and heard.report.generation == attempt.generation:
+            return heard.report.failure
+    return None
+
+
+def settle_failure(sheet: Sheet, attempt: Attempt, failure: Failure) -> None:
+    """Counts a failure of the user's program and either plans the next attempt or stops and tells."""
+    progress = sheet.progress
+    start = attempt.start_step
+    new_durable = progress.durable is not None and (start is None or progress.durable.step > start)
+    outcome: Again | StopAndTell = after_failure(
+        sheet.view.job.retry,
+        failure,
+        progress.failures,
+        progress.fruitless,
+        new_durable=attempt.claimed and new_durable,
+    )
+    sheet.log(
+        Kind.ATTEMPT_FAILED,
+        failure.message,
+        attempt,
+        phase=failure.phase,
+        exit_code=failure.exit_code,
+        tail=failure.tail[-2000:],
+    )
+    sheet.set_progress(failures=outcome.failures, fruitless=outcome.fruitless)
+    if isinstance(outcome, StopAndTell):
+        fail(sheet, outcome.why)
+    else:
+        plan_again(sheet, outcome.after_s, f"{failure.message}: {outcome.why}")

@@ -1,0 +1,156 @@
+"""Rule 6: the attempt that waits for its turn: given up if unwanted, closed if it can't come. Pure.
+
+To abandon is not to close: its claim may be on its way. It is closed only when the pointer, read after it
+acknowledged or after its machine was proven gone, does not name it.
+"""
+
+from __future__ import annotations
+
+from outlast.protocol.messages import AgentState, Failure, Report
+from outlast_orchestrator.core.actions import ReadPointer
+from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.evidence import lease_is_over, silence_s
+from outlast_orchestrator.core.rules.claimed import terminate
+from outlast_orchestrator.core.rules.ending import close, plan_again
+from outlast_orchestrator.core.rules.machines import is_noticed
+from outlast_orchestrator.core.rules.people import Goal
+from outlast_orchestrator.core.rules.pointer import settle_failure
+from outlast_orchestrator.core.sheet import Sheet
+from outlast_orchestrator.core.types import Attempt, AttemptPhase, InstancePhase
+from outlast_orchestrator.core.view import InstanceView
+
+ACKNOWLEDGED = (AgentState.ABANDONED, AgentState.FAILED, AgentState.FENCED)
+PHASES = {AgentState.PREPARING: AttemptPhase.PREPARING, AgentState.WAITING: AttemptPhase.WAITING}
+
+
+def follow_unclaimed(sheet: Sheet, goal: Goal) -> None:
+    for attempt in sheet.open_attempts():
+        if attempt.claimed:
+            continue
+        attempt = _follow_reports(sheet, attempt)
+        attempt = _abandon(sheet, attempt, goal)
+        _finish(sheet, attempt)
+
+
+def _report(machine: InstanceView, attempt: Attempt) -> Report | None:
+    heard = machine.heard
+    if heard is None or heard.report.generation != attempt.generation:
+        return None
+    return heard.report
+
+
+def _follow_reports(sheet: Sheet, attempt: Attempt) -> Attempt:
+    for machine in sheet.machines_of(attempt):
+        report = _report(machine, attempt)
+        if report is None:
+            continue
+        phase = PHASES.get(report.state, attempt.phase)
+        if report.writer and report.writer != attempt.writer:
+            attempt = sheet.set_attempt(attempt, writer=report.writer)
+        if phase is not attempt.phase:
+            attempt = sheet.set_attempt(attempt, phase=phase)
+    return attempt
+
+
+def _abandon(sheet: Sheet, attempt: Attempt, goal: Goal) -> Attempt:
+    why = _why_unwanted(sheet, attempt, goal)
+    if attempt.abandoned or not why:
+        return attempt
+    attempt = sheet.set_attempt(attempt, abandoned=True, abandoned_why=why)
+    sheet.log(Kind.ATTEMPT_ABANDONED, why, attempt)
+    return attempt
+
+
+def _why_unwanted(sheet: Sheet, attempt: Attempt, goal: Goal) -> str:
+    if goal.rests:
+        return goal.why
+    if goal.restart:
+        return "a restart was asked for after it was planned"
+    claimed = sheet.claimed()
+    if claimed is not None and not claimed.noticed and claimed.draining_since is None:
+        return f"generation {claimed.generation} goes on after all"
+    machines = sheet.machines_of(attempt)
+    if any(is_noticed(m) for m in machines):
+        return "its own machine is being taken away"
+    expired = [m for m in machines if lease_is_over(m, sheet.view.limits)]
+    if expired:
+        return f"its node has been silent for {silence_s(expired[0]):.0f} s, beyond the lease"
+    age_s = sheet.view.now_at - attempt.planned_at
+    if attempt.phase is AttemptPhase.PREPARING and age_s > sheet.view.limits.prepare_limit_s:
+        return f"it was not ready within {sheet.view.limits.prepare_limit_s:.0f} s"
+    return ""
+
+
+def _finish(sheet: Sheet, attempt: Attempt) -> None:
+    failure = _failure(sheet, attempt)
+    if failure is not None:
+        if _read_since_acknowledged(sheet, attempt):
+            close(sheet, attempt, failure.message, ("the agent says so", "the pointer does not name it"))
+            if not attempt.abandoned:
+                settle_failure(sheet, attempt, failure)
+        return
+    if attempt.abandoned:
+        _finish_abandoned(sheet, attempt)
+    elif _was_told(sheet, attempt) and not sheet.machines_of(attempt):
+        close(sheet, attempt, "its machine was lost before it claimed", ("its machine is gone",))
+        plan_again(sheet, 0.0, "the replacement's machine was lost; another one is planned")
+
+
+def _failure(sheet: Sheet, attempt: Attempt) -> Failure | None:
+    for machine in sheet.machines_of(attempt):
+        report = _report(machine, attempt)
+        if report is not None and report.state is AgentState.FAILED:
+            return report.failure or Failure("setup", report.why or "the node gave up without a reason")
+    return None
+
+
+def _finish_abandoned(sheet: Sheet, attempt: Attempt) -> None:
+    machines = sheet.machines_of(attempt)
+    why = attempt.abandoned_why
+    if not machines or not _was_told(sheet, attempt):
+        close(sheet, attempt, why, ("it was never told to run" if machines else "its machine is gone",))
+        return
+    expired = [m for m in machines if lease_is_over(m, sheet.view.limits)]
+    if expired:
+        # Its lease is over, so nothing runs there; a claim that still arrives is drained as a late one.
+        close(sheet, attempt, why, ("silent beyond the lease",))
+        for machine in expired:
+            if machine.record.phase is not InstancePhase.TERMINATING:
+                terminate(sheet, machine, why)
+    elif _acknowledged(sheet, attempt) and _read_since_acknowledged(sheet, attempt):
+        close(sheet, attempt, why, ("the agent acknowledged", "the pointer does not name it"))
+
+
+def _was_told(sheet: Sheet, attempt: Attempt) -> bool:
+    """A machine that reported may have been told to run; one that never did can't have been."""
+    launches = attempt.launches
+    records = [sheet.machines[launch].record for launch in launches if launch in sheet.machines]
+    if len(records) < len(launches):
+        return True  # gone before this tick: we can't know any more, so we assume it
+    return any(r.installed for r in records)
+
+
+def _acknowledged(sheet: Sheet, attempt: Attempt) -> bool:
+    """All its nodes say that they will not claim, or speak of an older generation: they never heard of it.
+
+    A node asks before every try, and a reply to a node that has not spoken of this generation carries no
+    permission for it; since it is abandoned, no later reply will.
+    """
+    for machine in sheet.machines_of(attempt):
+        heard = machine.heard
+        if heard is None:
+            return False
+        report = heard.report
+        spoken = report.generation == attempt.generation
+        if spoken and report.state not in ACKNOWLEDGED:
+            return False
+    return True
+
+
+def _read_since_acknowledged(sheet: Sheet, attempt: Attempt) -> bool:
+    times = [m.heard.state_s for m in sheet.machines_of(attempt) if m.heard is not None]
+    if all(sheet.view.pointer.begun_s > at_s for at_s in times):
+        return True
+    sheet.call(ReadPointer(sheet.view.job.id))
+    sheet.wake_in(0.2)
+    return False

@@ -1,0 +1,124 @@
+"""The working copy of one decision: the rules write on it in turn, and it ends as a Decision. Pure.
+
+It lives for one call of `decide` and is never seen outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from outlast_orchestrator.core.actions import Action, Decision, Log, Save
+from outlast_orchestrator.core.events import Event, Kind
+from outlast_orchestrator.core.types import (
+    Attempt,
+    Block,
+    Instance,
+    InstancePhase,
+    JobState,
+    Progress,
+)
+from outlast_orchestrator.core.view import Call, CallKind, InstanceView, JobView
+
+
+class Sheet:
+    """Rows as the rules so far have made them, and what they asked for."""
+
+    def __init__(self, view: JobView) -> None:
+        self.view = view
+        self.progress: Progress = view.progress
+        self.attempts: dict[int, Attempt] = {a.generation: a for a in view.attempts}
+        self.machines: dict[str, InstanceView] = {m.record.launch_id: m for m in view.instances}
+        self.blocks: dict[str, Block] = {b.scope: b for b in view.blocks}
+        self.events: list[Event] = []
+        self.calls: list[Action] = []
+        self.tells: list[Action] = []
+        self.waiting_for = ""  # what planning is waiting for, for the job's `why`
+        self._dice = list(view.dice)
+        self._wake_s: float | None = None
+
+    # rows
+
+    def set_progress(self, **changes: Any) -> None:
+        self.progress = replace(self.progress, **changes)
+
+    def set_attempt(self, attempt: Attempt, **changes: Any) -> Attempt:
+        self.attempts[attempt.generation] = replace(attempt, **changes)
+        return self.attempts[attempt.generation]
+
+    def set_instance(self, launch_id: str, **changes: Any) -> Instance:
+        machine = self.machines[launch_id]
+        record = replace(machine.record, **changes)
+        self.machines[launch_id] = replace(machine, record=record)
+        return record
+
+    def add_instance(self, record: Instance) -> None:
+        self.machines[record.launch_id] = InstanceView(record)
+
+    # questions
+
+    def open_attempts(self) -> list[Attempt]:
+        return [a for _, a in sorted(self.attempts.items()) if a.open]
+
+    def claimed(self) -> Attempt | None:
+        """The open attempt that the pointer names."""
+        return next((a for a in reversed(self.open_attempts()) if a.claimed), None)
+
+    def unclaimed(self) -> Attempt | None:
+        """The newest open attempt that has not claimed, abandoned ones included."""
+        return next((a for a in reversed(self.open_attempts()) if not a.claimed), None)
+
+    def last_closed(self) -> Attempt | None:
+        closed = [a for _, a in sorted(self.attempts.items()) if not a.open]
+        return closed[-1] if closed else None
+
+    def machines_of(self, attempt: Attempt) -> list[InstanceView]:
+        """Its machines that are not gone."""
+        found = [self.machines.get(launch) for launch in attempt.launches]
+        return [m for m in found if m is not None and m.record.phase is not InstancePhase.GONE]
+
+    def in_flight(self, kind: CallKind, key: str) -> bool:
+        return Call(kind, key) in self.view.in_flight
+
+    def fresh_id(self) -> str:
+        """A random id. The view brings enough for one decision."""
+        return self._dice.pop(0)
+
+    # what is asked for
+
+    def log(self, kind: Kind, why: str, attempt: Attempt | None = None, **data: object) -> None:
+        generation = None if attempt is None else attempt.generation
+        text = {key: str(value) for key, value in data.items()}
+        self.events.append(Event(kind, why, self.view.job.id, generation, data=text))
+
+    def call(self, action: Action) -> None:
+        if action not in self.calls:
+            self.calls.append(action)
+
+    def wake_in(self, seconds: float) -> None:
+        at_s = self.view.now_s + max(0.0, seconds)
+        self._wake_s = at_s if self._wake_s is None else min(self._wake_s, at_s)
+
+    def become(self, state: JobState, why: str) -> None:
+        """The job's state and its reason; an event only when the state changes."""
+        if self.progress.state is not state:
+            self.log(Kind.JOB_STATE, why, state=state.value, before=self.progress.state.value)
+            self.set_progress(state=state, why=why, since=self.view.now_at)
+        elif self.progress.why != why:
+            self.set_progress(why=why)
+
+    def decision(self) -> Decision:
+        """Rows that changed, then events, calls and what the nodes are told."""
+        view = self.view
+        rows: list[Progress | Attempt | Instance | Block] = []
+        if self.progress != view.progress:
+            rows.append(self.progress)
+        before = {a.generation: a for a in view.attempts}
+        rows += [a for g, a in sorted(self.attempts.items()) if before.get(g) != a]
+        records = {m.record.launch_id: m.record for m in view.instances}
+        rows += [m.record for k, m in sorted(self.machines.items()) if records.get(k) != m.record]
+        blocks = {b.scope: b for b in view.blocks}
+        rows += [b for k, b in sorted(self.blocks.items()) if blocks.get(k) != b]
+        actions: list[Action] = [Save(row) for row in rows]
+        actions += [Log(event) for event in self.events]
+        return Decision((*actions, *self.calls, *self.tells), self.progress.why, self._wake_s)
