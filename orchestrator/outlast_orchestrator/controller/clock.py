@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from datetime import datetime, timezone
 
 
 class SystemClock:
@@ -20,3 +21,8 @@ class SystemClock:
 
     def token(self, nbytes: int) -> str:
         return secrets.token_hex(nbytes)
+
+
+def iso(wall_s: float) -> str:
+    """ISO 8601 in UTC, for people."""
+    return datetime.fromtimestamp(wall_s, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")

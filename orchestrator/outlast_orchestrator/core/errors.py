@@ -10,6 +10,8 @@ OutlastError
 │   ├── Throttled      too many calls: later
 │   └── Transient      server or network: the same call again; its outcome is unknown
 ├── StoreError         the store failed or is read-only
+├── BucketError        a job's bucket could not be read or written now
+├── Garbage            an object in a bucket was read, and is not what the protocol says
 └── Deposed            another controller leads: nothing more may be written by this one
 """
 
@@ -29,6 +31,14 @@ class UserError(OutlastError):
 
 class StoreError(OutlastError):
     """The store could not be read or written."""
+
+
+class BucketError(OutlastError):
+    """A job's bucket could not be read or written: nothing is known about what it holds."""
+
+
+class Garbage(OutlastError):
+    """What was read from a bucket is not what the protocol says: trying again will not help."""
 
 
 class Deposed(OutlastError):

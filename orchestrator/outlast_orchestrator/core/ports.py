@@ -197,10 +197,10 @@ class Nodes(Protocol):
 
 
 class Pointers(Protocol):
-    """The controller's view of the jobs' buckets. Raises BucketError's meaning as StoreError text."""
+    """The controller's view of the jobs' buckets. Raises core.errors.BucketError."""
 
     def read(self, job: Job) -> Pointer | None:
-        """Raises OutlastError with what is wrong: unreachable, denied, garbage."""
+        """Raises BucketError (unreachable, denied) or Garbage."""
 
     def take_generation(self, job: Job, at_least: int, attempt: str) -> int: ...
 

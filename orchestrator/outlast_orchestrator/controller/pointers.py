@@ -1,0 +1,60 @@
+"""The jobs' buckets as the controller uses them: the pointer, the generation numbers, the status objects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from outlast import ports as node_ports
+from outlast.bucket.generations import read_pointer, take_generation
+from outlast.bucket.pointer import BadPointer
+from outlast.protocol.objects import Pointer, job_prefix
+from outlast_orchestrator.controller.clock import iso
+from outlast_orchestrator.core.errors import BucketError, Garbage
+from outlast_orchestrator.core.ports import Clock
+from outlast_orchestrator.core.types import Job
+
+
+class BucketPointers:
+    """Implements `core.ports.Pointers`. Safe from any thread: a bucket is opened for each call.
+
+    `open_bucket` (storage URL, prefix) raises ValueError for a URL that names no bucket.
+    """
+
+    def __init__(self, open_bucket: Callable[[str, str], node_ports.Bucket], clock: Clock) -> None:
+        self._open_bucket = open_bucket
+        self._clock = clock
+
+    def read(self, job: Job) -> Pointer | None:
+        with _translated(job):
+            found = read_pointer(self._bucket(job), job.owner, job.id)
+        return None if found is None else found[0]
+
+    def take_generation(self, job: Job, at_least: int, attempt: str) -> int:
+        with _translated(job):
+            at = iso(self._clock.wall_s())
+            return take_generation(self._bucket(job), at_least, job.owner, attempt, at)
+
+    def status_bodies(self, job: Job, keys: Sequence[str]) -> dict[str, bytes]:
+        bodies: dict[str, bytes] = {}
+        with _translated(job):
+            bucket = self._bucket(job)
+            for key in keys:
+                try:
+                    bodies[key] = bucket.get(key).body
+                except node_ports.Missing:
+                    continue
+        return bodies
+
+    def _bucket(self, job: Job) -> node_ports.Bucket:
+        return self._open_bucket(job.storage, job_prefix(job.id))
+
+
+@contextmanager
+def _translated(job: Job) -> Iterator[None]:
+    try:
+        yield
+    except BadPointer as error:
+        raise Garbage(f"{job.storage}, {job_prefix(job.id)}: {error}") from error
+    except (node_ports.BucketError, ValueError) as error:
+        raise BucketError(f"{job.storage}, {job_prefix(job.id)}: {error}") from error
