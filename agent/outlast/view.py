@@ -90,14 +90,14 @@ class Ask:
 
 @dataclass(frozen=True)
 class Saving:
-    """A save's way into the bucket: waiting → uploading → draft → durable. One of each at most."""
+    """A save's way into the bucket: waiting → under way (uploading, then a draft) → durable."""
 
     waiting: StableCopy | None = None
-    uploading: StableCopy | None = None
+    under_way: StableCopy | None = None  # kept until it is committed: a commit may ask for another upload
+    uploading: bool = False
     upload_since_s: float = NEVER_S
     uploaded_bytes: int = 0
     draft: Draft | None = None  # its data is durable; manifest and pointer come next
-    draft_bytes: int = 0
     committing: bool = False
     durable: ManifestRef | None = None
     durable_s: float | None = None
@@ -115,7 +115,7 @@ class Saving:
     @property
     def idle(self) -> bool:
         """Nothing is on its way to the bucket."""
-        return self.waiting is None and self.uploading is None and self.draft is None
+        return self.waiting is None and self.under_way is None
 
 
 class Plan(str, enum.Enum):
@@ -170,6 +170,7 @@ class Assignment:
     closing_tries: int = 0
     over: AgentState | None = None
     over_why: str = ""
+    over_s: float = NEVER_S
     exit_code: int | None = None
 
     @property

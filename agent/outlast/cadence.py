@@ -1,0 +1,41 @@
+"""When the agent does what it repeats: retries, saves, margins before a deadline. Pure."""
+
+from __future__ import annotations
+
+RETRY_FIRST_S = 1.0
+RETRY_MAX_S = 30.0
+CLAIM_EVERY_S = 1.0  # a claim that had to wait is tried again this often
+NOTICE_MARGIN_S = 10.0  # the cloud's deadline is approximate
+NOTICE_MARGIN_SHARE = 0.25  # of a short notice: a margin must not eat it all
+UNKNOWN_DEADLINE_S = 110.0  # a termination without a time: two minutes is what clouds promise
+SHUTDOWN_S = 20.0  # SIGTERM from the operating system: nobody says how long it waits
+FINAL_GRACE_S = 3.0  # from a final save on the disk to ending a trainer that does not leave by itself
+KILL_GRACE_S = 5.0  # SIGTERM to SIGKILL, when nobody is in a hurry
+WAKE_GRACE_S = 20.0  # after a freeze both ways of renewing the lease get this chance
+COMMIT_S = 1.0  # manifest and pointer, before anything was measured
+OVER_OFF_S = 600.0  # an assignment is over and no other comes: the machine is of no use to anyone
+FENCED_OFF_S = 60.0  # the same, once superseded: nobody will give this node work again
+ASK_AGAIN_S = 60.0  # a request for a save that nothing answered is repeated
+
+
+def retry_in_s(tries: int) -> float:
+    """How long to wait after the `tries`-th failure in a row: doubles up to half a minute, for ever."""
+    return float(min(RETRY_MAX_S, RETRY_FIRST_S * 2 ** min(max(0, tries - 1), 10)))
+
+
+def leave_by_s(now_s: float, deadline_s: float) -> float:
+    """The moment by which everything must be written, for a deadline first seen now."""
+    left_s = max(0.0, deadline_s - now_s)
+    return deadline_s - min(NOTICE_MARGIN_S, left_s * NOTICE_MARGIN_SHARE)
+
+
+def save_due_s(every_s: float | None, started_s: float, found_s: float, asked_s: float) -> float | None:
+    """When to ask for the next save; None: the trainer keeps its own rhythm.
+
+    The interval runs from the last save that was seen, whoever wanted it: a save by the trainer's own
+    rhythm is as good. A request that is not answered is not repeated at every look.
+    """
+    if every_s is None:
+        return None
+    due_s = max(started_s, found_s) + every_s
+    return due_s if asked_s <= max(started_s, found_s) else max(due_s, asked_s + max(every_s, ASK_AGAIN_S))
