@@ -14,8 +14,6 @@ from outlast_orchestrator.jobfile.schema import KEYS, NODES_MAX, NOT_YET, SECTIO
 
 Path = tuple[str | int, ...]
 
-_FREE = frozenset({"env", "labels"})  # mappings whose keys the person chooses
-
 
 @dataclass(frozen=True)
 class Problem:
@@ -57,7 +55,7 @@ def _wrong_keys(values: Mapping[str, Any], path: Path) -> list[Problem]:
             problems.append(Problem(here, f"not yet: this key comes with a later version; {NOT_YET[key]}"))
         elif key not in KEYS:
             problems.append(Problem(here, f"no such key; {_nearest(str(name), key)}"))
-        elif key in SECTIONS and key not in _FREE and isinstance(value, Mapping):
+        elif key in SECTIONS and isinstance(value, Mapping):
             problems += _wrong_keys(value, here)
     return problems
 
@@ -102,6 +100,8 @@ def _explain(details: ErrorDetails) -> str:
         if found is None and details["loc"][0] == "env":
             return f"has no value; write one here, or give it with -e {details['loc'][-1]}=…"
         return _wrong_type(kind, found)
+    if kind == "finite_number":
+        return "must be a finite number"
     if kind == "literal_error":
         return f"{found!r} is none of {context['expected']}"
     bounds = {"greater_than_equal": "ge", "less_than_equal": "le", "greater_than": "gt"}

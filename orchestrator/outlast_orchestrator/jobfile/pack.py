@@ -156,7 +156,7 @@ def _entry(path: Path, root: Path) -> _Entry:
     if not stat.S_ISREG(info.st_mode):
         raise UserError(f"{path}: is neither a file nor a folder nor a link; name it in .gitignore")
     executable = bool(info.st_mode & stat.S_IXUSR)
-    return _Entry(name, size=info.st_size, executable=executable, opens=partial(path.open, "rb"))
+    return _Entry(name, size=info.st_size, executable=executable, opens=lambda: path.open("rb"))
 
 
 def _from_tar(tar: tarfile.TarFile) -> Iterator[_Entry]:
