@@ -93,8 +93,7 @@ def guarded(found: Found, *, final: bool = False) -> StableCopy | Changed:
             source.close()
 
     try:
-        for file in found.files:
-            sources.append(GuardedSource(file))
+        sources.extend(GuardedSource(file) for file in found.files)
     except OSError as error:
         drop()
         return Changed(f"step {found.step} changed: {error}")

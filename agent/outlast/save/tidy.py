@@ -38,15 +38,16 @@ def tidy_before_start(root: Path, keep: Keep | None, label: str) -> list[str]:
     aside = root.with_name(root.name + ".aside")
     here = candidates(root)
     came_along = _came_along(aside, root, here, keep)
-    lines: list[str] = []
+    moves: list[tuple[Path, str]] = []
     for kind, candidate in here:
         why = _unwanted(kind, candidate, keep)
-        for path in candidate.files or (candidate.at,):
-            if why and path.name not in came_along and not _kept(path, root, candidate, keep):
-                lines.append(_move(path, aside / label, why))
+        paths = candidate.files or (candidate.at,)
+        stay = {p for p in paths if p.name in came_along or _kept(p, root, candidate, keep)}
+        moves += [(path, why) for path in paths if why and path not in stay]
     for entry in sorted(root.iterdir()) if root.is_dir() else ():
         if entry.name.startswith(UNFINISHED_PREFIX) or entry.name.endswith(UNFINISHED_SUFFIXES):
-            lines.append(_move(entry, aside / label, "a write that was not finished"))
+            moves.append((entry, "a write that was not finished"))
+    lines = [_move(path, aside / label, why) for path, why in moves]
     _drop_old_labels(aside)
     return lines
 

@@ -78,7 +78,7 @@ class Watcher:
 
     def forget(self, found: Found) -> None:
         """It could not be copied or uploaded: the next look may find it again."""
-        for kind, candidate in candidates(self.root):
+        for _, candidate in candidates(self.root):
             if candidate.kind == found.kind and candidate.step in (found.step, None):
                 self._told.pop(candidate.key, None)
 
