@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast.bucket.client import TooBig
+from outlast.bucket.keys import TooBig
 from outlast.bucket.pointer import BadPointer, parse_pointer
 from outlast.ports import Bucket, Exists, Missing, Unsure
 from outlast.protocol.codec import FormatError, dump, load

@@ -6,7 +6,7 @@ from pathlib import PurePosixPath
 
 import xxhash
 
-from outlast.bucket.client import TooBig, check_key
+from outlast.bucket.keys import TooBig, check_key
 from outlast.bucket.outcomes import Identity
 from outlast.ports import Bucket, Denied, Missing
 from outlast.protocol.codec import FormatError, dump, load
@@ -83,7 +83,7 @@ def manifest_ref(manifest: Manifest) -> ManifestRef:
 
 
 def read_manifest(bucket: Bucket, ref: ManifestRef, owner: str, job: str) -> Manifest:
-    """The manifest that `ref` names, verified. Raises BadManifest; Unsure and Denied when it can't be read."""
+    """The manifest that `ref` names, verified. Raises BadManifest; Unsure, Denied: it could not be read."""
     try:
         body = bucket.get(ref.key).body
     except Missing as error:
@@ -101,7 +101,9 @@ def parse_manifest(body: bytes, ref: ManifestRef, owner: str, job: str) -> Manif
     if algorithm != HASH_ALGORITHM:
         raise BadManifest(f"{ref.key} is hashed with {algorithm!r}, which this version does not know")
     if hash_bytes(body) != ref.hash:
-        raise BadManifest(f"{ref.key} is damaged: its hash is {hash_bytes(body)}, the pointer says {ref.hash}")
+        raise BadManifest(
+            f"{ref.key} is damaged: its hash is {hash_bytes(body)}, the pointer says {ref.hash}"
+        )
     try:
         manifest = load(Manifest, body)
     except FormatError as error:

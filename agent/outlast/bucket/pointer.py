@@ -34,7 +34,6 @@ from outlast.protocol.objects import (
     manifest_key,
 )
 
-
 __all__ = [
     "Applied",
     "BadPointer",
@@ -62,7 +61,9 @@ class BadPointer(Exception):
 def parse_pointer(body: bytes, owner: str | None, job: str) -> Pointer:
     """The pointer in `body`. Raises BadPointer; `owner` None accepts any owner."""
     if len(body) > POINTER_BYTES_MAX:
-        raise BadPointer(f"{POINTER_KEY} has {len(body)} bytes, more than any pointer: not one of ours. {_MEND}")
+        raise BadPointer(
+            f"{POINTER_KEY} has {len(body)} bytes, more than any pointer: not one of ours. {_MEND}"
+        )
     try:
         pointer = load(Pointer, body)
     except FormatError as error:
@@ -123,8 +124,8 @@ def judge_claim(found: Pointer | None, ask: ClaimAsk) -> ClaimVerdict:
     permission = ask.permission
     if permission.start_from is not None and permission.start_from not in found.kept:
         return Stop(
-            f"checkpoint {permission.start_from.name} was chosen to start from, but it is no longer kept: too late. "
-            "Choose another one of `checkpoints ls`."
+            f"checkpoint {permission.start_from.name} was chosen to start from, but it is no longer kept: "
+            "too late. Choose another one of `checkpoints ls`."
         )
     head = permission.start_from or found.head
     if head is None and permission.durable_step is not None:
@@ -132,7 +133,9 @@ def judge_claim(found: Pointer | None, ask: ClaimAsk) -> ClaimVerdict:
             f"step {permission.durable_step} is known to be durable, but {POINTER_KEY} names no checkpoint: "
             "not starting at step 0."
         )
-    started_why = "chosen by a person" if permission.start_from else ("the head" if head else "nothing saved yet")
+    started_why = (
+        "chosen by a person" if permission.start_from else ("the head" if head else "nothing saved yet")
+    )
     return Write(
         replace(
             found,
@@ -206,9 +209,7 @@ def _may_step_over(found: Pointer, permission: Permission) -> tuple[bool, str]:
     return False, f"{name} is running and not closed{dropped}"
 
 
-def judge_own(
-    found: Pointer | None, me: Identity, sent: Pointer | None, claimed: bool
-) -> OwnVerdict:
+def judge_own(found: Pointer | None, me: Identity, sent: Pointer | None, claimed: bool) -> OwnVerdict:
     """What a reading means to a writer. `sent`: the write in question; `claimed`: I have owned it before."""
     if found is None:
         return _vanished(me) if claimed else Wait(f"{POINTER_KEY} is not there yet")
@@ -220,8 +221,8 @@ def judge_own(
     if found.generation < me.generation:
         if claimed:
             return Stop(
-                f"{POINTER_KEY} went back to generation {found.generation} after generation {me.generation} had claimed: "
-                "somebody restored or replaced it."
+                f"{POINTER_KEY} went back to generation {found.generation} after generation {me.generation} "
+                "had claimed: somebody restored or replaced it."
             )
         return Wait(f"generation {found.generation} owns the job")
     if found.writer != me.writer:

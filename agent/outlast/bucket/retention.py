@@ -19,8 +19,8 @@ def victims(
     """Who leaves `kept` so that `keep` unpinned checkpoints stay: never the head, never a pinned one.
 
     First goes what is not on the head's chain of parents, then the chain's far end; within each, what
-    joined first. Pinned ones do not count. When the chain cannot be followed (`parents` lacks a kept name) nobody leaves: what
-    looks like an abandoned branch may be all that is left to restore from.
+    joined first. Pinned ones do not count. When the chain cannot be followed (`parents` lacks a kept
+    name) nobody leaves: what looks like an abandoned branch may be all that is left to restore from.
     """
     if head is None:
         return ()

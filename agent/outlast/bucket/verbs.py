@@ -26,7 +26,8 @@ def build_advance(found: Pointer, advance: Advance) -> tuple[Pointer, tuple[Mani
     if advance.manifest is not None:
         head = advance.manifest
         kept = (*(ref for ref in kept if ref != head), head)
-    pinned, leaving = found.pinned, ()
+    pinned = found.pinned
+    leaving: tuple[ManifestRef, ...] = ()
     if advance.wishes is not None:
         pinned = tuple(ref.name for ref in kept if ref.name in advance.wishes)
         leaving = victims(kept, advance.parents, head, pinned, advance.keep)
