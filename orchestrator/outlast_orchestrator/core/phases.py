@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from outlast_orchestrator.core.evidence import silence_s
 from outlast_orchestrator.core.rules.claimed import is_unreachable
-from outlast_orchestrator.core.rules.people import Goal
+from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Attempt, AttemptPhase, JobState, Wanted
 
 
-def derive_state(sheet: Sheet, goal: Goal) -> None:
-    if goal.rests:
-        _rest(sheet, goal)
+def derive_state(sheet: Sheet) -> None:
+    if goal_of(sheet).rests:
+        _rest(sheet)
         return
     claimed, waiting = sheet.claimed(), sheet.unclaimed()
     if claimed is not None:
@@ -28,16 +28,16 @@ def _without_wait(why: str) -> str:
     return why.split("; waiting for ")[0]
 
 
-def _rest(sheet: Sheet, goal: Goal) -> None:
-    wanted = sheet.view.job.wanted
+def _rest(sheet: Sheet) -> None:
+    wanted, why = sheet.view.job.wanted, goal_of(sheet).why
     if sheet.open_attempts():
         if sheet.progress.state not in (JobState.SUCCEEDED, JobState.FAILED):
-            sheet.set_progress(why=f"{goal.why}: saving and stopping")
+            sheet.set_progress(why=f"{why}: saving and stopping")
         return
     if wanted is Wanted.CANCELLED and sheet.progress.state is not JobState.SUCCEEDED:
-        sheet.become(JobState.CANCELLED, f"{goal.why}; its checkpoints stay")
+        sheet.become(JobState.CANCELLED, f"{why}; its checkpoints stay")
     elif wanted is Wanted.PAUSED and sheet.progress.state not in (JobState.SUCCEEDED, JobState.FAILED):
-        sheet.become(JobState.PAUSED, f"{goal.why}; its machines are released, its checkpoints stay")
+        sheet.become(JobState.PAUSED, f"{why}; its machines are released, its checkpoints stay")
 
 
 def _of_claimed(sheet: Sheet, claimed: Attempt, waiting: Attempt | None) -> None:

@@ -13,7 +13,7 @@ from outlast_orchestrator.core.evidence import is_silent, lease_is_over, silence
 from outlast_orchestrator.core.relaunch import Again, after_loss
 from outlast_orchestrator.core.rules.ending import close, fail, plan_again
 from outlast_orchestrator.core.rules.machines import is_noticed
-from outlast_orchestrator.core.rules.people import Goal
+from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Attempt, AttemptPhase, InstancePhase
 from outlast_orchestrator.core.verdict import Judged, Verdict, judge
@@ -29,13 +29,13 @@ PHASES = {
 }
 
 
-def follow_claimed(sheet: Sheet, goal: Goal) -> None:
+def follow_claimed(sheet: Sheet) -> None:
     attempt = sheet.claimed()
     if attempt is None:
         return
     attempt = _follow_reports(sheet, attempt)
     attempt = _follow_notice(sheet, attempt)
-    attempt = _drain(sheet, attempt, goal)
+    attempt = _drain(sheet, attempt)
     _lose(sheet, attempt)
 
 
@@ -75,10 +75,11 @@ def _follow_notice(sheet: Sheet, attempt: Attempt) -> Attempt:
     return attempt
 
 
-def _drain(sheet: Sheet, attempt: Attempt, goal: Goal) -> Attempt:
-    why = goal.why if goal.rests else "a restart was asked for" if goal.restart else attempt.abandoned_why
+def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
+    goal = goal_of(sheet)
     if not (goal.rests or goal.restart or attempt.abandoned):
         return attempt
+    why = goal.why if goal.rests else "a restart was asked for" if goal.restart else attempt.abandoned_why
     now_at = sheet.view.now_at
     if attempt.draining_since is None:
         drain_now = goal.restart and sheet.view.job.restart.now

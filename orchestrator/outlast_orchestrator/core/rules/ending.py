@@ -5,7 +5,7 @@ from __future__ import annotations
 from outlast.protocol.objects import Pointer, PointerState
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.sheet import Sheet
-from outlast_orchestrator.core.types import Attempt, AttemptPhase, Closing, JobState
+from outlast_orchestrator.core.types import OVER, Attempt, AttemptPhase, Closing, JobState
 
 
 def close(
@@ -69,6 +69,8 @@ def fail(sheet: Sheet, why: str) -> None:
 
 
 def plan_again(sheet: Sheet, after_s: float, why: str) -> None:
-    """The next attempt may be planned, not before `after_s` from now."""
+    """The next attempt may be planned, not before `after_s` from now, unless the job is over."""
+    if sheet.progress.state in OVER:
+        return
     sheet.set_progress(retry_at=sheet.view.now_at + after_s)
     sheet.become(JobState.RECOVERING, why)

@@ -6,7 +6,7 @@ from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent
 from outlast_orchestrator.core.rules.claimed import terminate
 from outlast_orchestrator.core.rules.machines import is_noticed
-from outlast_orchestrator.core.rules.people import Goal
+from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import InstancePhase
 from outlast_orchestrator.core.view import InstanceView
@@ -16,7 +16,7 @@ FREE_HOUR_S = 3600.0
 NOTICE_OVERDUE_S = 600.0
 
 
-def release_machines(sheet: Sheet, goal: Goal) -> None:
+def release_machines(sheet: Sheet) -> None:
     needed = {launch for a in sheet.open_attempts() for launch in a.launches}
     for launch_id in sorted(sheet.machines):
         machine = sheet.machines[launch_id]
@@ -24,12 +24,12 @@ def release_machines(sheet: Sheet, goal: Goal) -> None:
             continue
         if launch_id in needed:
             _give_up_on_boot(sheet, machine)
-        elif _may_serve_again(sheet, machine, goal):
+        elif _may_serve_again(sheet, machine):
             continue
         elif _ends_for_free(sheet, machine):
             sheet.wake_in(30.0)
         else:
-            terminate(sheet, machine, goal.why if goal.rests else "no attempt needs it")
+            terminate(sheet, machine, goal_of(sheet).why if goal_of(sheet).rests else "no attempt needs it")
 
 
 def _give_up_on_boot(sheet: Sheet, machine: InstanceView) -> None:
@@ -43,9 +43,9 @@ def _give_up_on_boot(sheet: Sheet, machine: InstanceView) -> None:
         sheet.log(Kind.TELL, "a machine came up, but its agent did not", launch=machine.record.launch_id)
 
 
-def _may_serve_again(sheet: Sheet, machine: InstanceView, goal: Goal) -> bool:
+def _may_serve_again(sheet: Sheet, machine: InstanceView) -> bool:
     """The next attempt is about to be planned and can run here: the environment is warm."""
-    if goal.rests or machine.record.phase is not InstancePhase.READY:
+    if goal_of(sheet).rests or machine.record.phase is not InstancePhase.READY:
         return False
     if is_noticed(machine) or is_silent(machine, sheet.view.limits):
         return False
@@ -53,7 +53,7 @@ def _may_serve_again(sheet: Sheet, machine: InstanceView, goal: Goal) -> bool:
     if waiting is not None and not waiting.abandoned:
         return False  # it has its own machine by now
     claimed = sheet.claimed()
-    if claimed is not None and not goal.restart:
+    if claimed is not None and not goal_of(sheet).restart:
         return False
     return sheet.progress.retry_at - sheet.view.now_at <= KEEP_FOR_RETRY_S
 

@@ -27,14 +27,18 @@ class Goal:
         return self.kind is GoalKind.REST
 
 
-def heed_people(sheet: Sheet) -> Goal:
-    """Takes a new wish over into the progress, and says what is to be striven for now."""
+def heed_people(sheet: Sheet) -> None:
+    """Takes a new wish over into the progress."""
     job = sheet.view.job
     if job.wanted_number != sheet.progress.handled_number:
         _take_wish(sheet)
         sheet.set_progress(handled_number=job.wanted_number)
     _heed_duration(sheet)
-    state = sheet.progress.state
+
+
+def goal_of(sheet: Sheet) -> Goal:
+    """What is to be striven for, as things stand at this point of the decision."""
+    job, state = sheet.view.job, sheet.progress.state
     restart = job.restart.number > sheet.progress.restart_done
     if job.wanted is Wanted.CANCELLED:
         return Goal(GoalKind.REST, job.wanted_by or "cancelled")

@@ -9,7 +9,7 @@ from outlast_orchestrator.core.place import NotNow, Placed, place
 from outlast_orchestrator.core.ports import Policy
 from outlast_orchestrator.core.rules.ending import fail
 from outlast_orchestrator.core.rules.machines import is_noticed
-from outlast_orchestrator.core.rules.people import Goal
+from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Asked, Attempt, Instance, InstancePhase, LaunchRequest
 from outlast_orchestrator.core.view import CallKind, InstanceView
@@ -17,19 +17,19 @@ from outlast_orchestrator.core.view import CallKind, InstanceView
 ALIVE = (InstancePhase.LAUNCHING, InstancePhase.BOOTING, InstancePhase.READY)
 
 
-def plan(sheet: Sheet, goal: Goal, policy: Policy) -> None:
-    if goal.rests:
+def plan(sheet: Sheet, policy: Policy) -> None:
+    if goal_of(sheet).rests:
         return
     waiting = sheet.unclaimed()
     if waiting is None:
-        _take_generation(sheet, goal)
+        _take_generation(sheet)
     elif not waiting.abandoned:
         _find_machine(sheet, waiting, policy)
 
 
-def _take_generation(sheet: Sheet, goal: Goal) -> None:
+def _take_generation(sheet: Sheet) -> None:
     claimed = sheet.claimed()
-    if claimed is not None and (not claimed.noticed or goal.restart):
+    if claimed is not None and (not claimed.noticed or goal_of(sheet).restart):
         return  # it trains, or it is being drained for the restart that a person asked for
     wait_s = sheet.progress.retry_at - sheet.view.now_at
     if wait_s > 0:

@@ -56,7 +56,7 @@ def take_pointer(sheet: Sheet) -> None:
     if pointer is None:
         _absent(sheet)
         return
-    if pointer.generation > sheet.progress.generation_max:
+    if pointer.generation > sheet.progress.generation_max and pointer.generation not in sheet.attempts:
         _adopt(sheet, pointer)
     _note_durable(sheet, pointer)
     _supersede(sheet, pointer)

@@ -13,7 +13,7 @@ from outlast_orchestrator.core.evidence import lease_is_over, silence_s
 from outlast_orchestrator.core.rules.claimed import terminate
 from outlast_orchestrator.core.rules.ending import close, plan_again
 from outlast_orchestrator.core.rules.machines import is_noticed
-from outlast_orchestrator.core.rules.people import Goal
+from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.rules.pointer import settle_failure
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Attempt, AttemptPhase, InstancePhase
@@ -23,12 +23,12 @@ ACKNOWLEDGED = (AgentState.ABANDONED, AgentState.FAILED, AgentState.FENCED)
 PHASES = {AgentState.PREPARING: AttemptPhase.PREPARING, AgentState.WAITING: AttemptPhase.WAITING}
 
 
-def follow_unclaimed(sheet: Sheet, goal: Goal) -> None:
+def follow_unclaimed(sheet: Sheet) -> None:
     for attempt in sheet.open_attempts():
         if attempt.claimed:
             continue
         attempt = _follow_reports(sheet, attempt)
-        attempt = _abandon(sheet, attempt, goal)
+        attempt = _abandon(sheet, attempt)
         _finish(sheet, attempt)
 
 
@@ -52,8 +52,8 @@ def _follow_reports(sheet: Sheet, attempt: Attempt) -> Attempt:
     return attempt
 
 
-def _abandon(sheet: Sheet, attempt: Attempt, goal: Goal) -> Attempt:
-    why = _why_unwanted(sheet, attempt, goal)
+def _abandon(sheet: Sheet, attempt: Attempt) -> Attempt:
+    why = _why_unwanted(sheet, attempt)
     if attempt.abandoned or not why:
         return attempt
     attempt = sheet.set_attempt(attempt, abandoned=True, abandoned_why=why)
@@ -61,10 +61,10 @@ def _abandon(sheet: Sheet, attempt: Attempt, goal: Goal) -> Attempt:
     return attempt
 
 
-def _why_unwanted(sheet: Sheet, attempt: Attempt, goal: Goal) -> str:
-    if goal.rests:
-        return goal.why
-    if goal.restart:
+def _why_unwanted(sheet: Sheet, attempt: Attempt) -> str:
+    if goal_of(sheet).rests:
+        return goal_of(sheet).why
+    if goal_of(sheet).restart:
         return "a restart was asked for after it was planned"
     claimed = sheet.claimed()
     if claimed is not None and not claimed.noticed and claimed.draining_since is None:
