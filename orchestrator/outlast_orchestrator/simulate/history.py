@@ -100,14 +100,6 @@ class ProcessDied:
 
 
 @dataclass(frozen=True)
-class Contact:
-    """An agent's write to the controller or the bucket succeeded; `sent_s`: when it was sent."""
-
-    machine: str
-    sent_s: float
-
-
-@dataclass(frozen=True)
 class TrainerStarted:
     machine: str
     job: str
@@ -157,7 +149,6 @@ Fact = (
     | Noticed
     | AgentBorn
     | ProcessDied
-    | Contact
     | TrainerStarted
     | TrainerSaved
     | TrainerEnded

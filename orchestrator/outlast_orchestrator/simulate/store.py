@@ -37,8 +37,9 @@ class MemoryStore:
         self._touched = touched  # called around every access: where a simulated process may die
         self._wrote = wrote
         self._term: Term | None = None
-        self._term_number = 0
-        self._term_until = 0.0
+        self._beat = 0  # grows with every renewal
+        self._ttl_s = 0.0
+        self._watched: dict[str, tuple[tuple[int, str, int], float]] = {}  # candidate → what it saw, since
         self._jobs: dict[str, Job] = {}
         self._progress: dict[str, Progress] = {}
         self._attempts: dict[tuple[str, int], Attempt] = {}
@@ -55,29 +56,42 @@ class MemoryStore:
     # leadership
 
     def lead(self, holder: str, ttl_s: float) -> Term | None:
+        """A candidate takes over after it has itself watched the leader not renew for its time to live."""
         self._touched()
-        now = self._clock.wall_s()
-        if self._term is not None and self._term.holder == holder and now < self._term_until:
-            self._term_until = now + ttl_s
-            return self._term
-        if self._term is not None and now < self._term_until:
-            return None
-        self._term_number += 1
-        self._term = Term(self._term_number, holder)
-        self._term_until = now + ttl_s
-        return self._term
+        term = self._term
+        if term is None or term.holder != holder:
+            if term is not None and term.holder and not self._expired(holder, term, ttl_s):
+                return None
+            self._beat = 0
+            self._term = term = Term(1 if term is None else term.number + 1, holder)
+        self._beat += 1
+        self._ttl_s = ttl_s
+        self._watched.pop(holder, None)
+        return term
+
+    def _expired(self, holder: str, term: Term, ttl_s: float) -> bool:
+        now_s = self._clock.monotonic_s()
+        seen = (term.number, term.holder, self._beat)
+        watched, since_s = self._watched.get(holder, (seen, now_s))
+        if watched != seen:
+            since_s = now_s
+        self._watched[holder] = (seen, since_s)
+        return now_s - since_s >= max(self._ttl_s, ttl_s)
 
     def leads(self, term: Term) -> bool:
         self._touched()
-        return self._living(term)
+        return self._term == term
 
     def resign(self, term: Term) -> None:
         self._touched()
         if self._term == term:
-            self._term = None
+            self._term = Term(term.number, "")
 
-    def _living(self, term: Term) -> bool:
-        return self._term == term and self._clock.wall_s() < self._term_until
+    def _check(self, term: Term) -> None:
+        if self._term is None:
+            raise StoreError("the store has no leader: nothing may be written")
+        if self._term != term:
+            raise Deposed(f"term {term.number} is over: term {self._term.number} is the newest")
 
     # the leader's rows
 
@@ -85,8 +99,7 @@ class MemoryStore:
         self, term: Term, rows: Sequence[Row], events: Sequence[Event], unblock: Sequence[str] = ()
     ) -> None:
         self._touched()
-        if not self._living(term):
-            raise Deposed(f"term {term.number} is over")
+        self._check(term)
         for row in rows:
             self._put(row)
         for scope in unblock:
@@ -152,8 +165,7 @@ class MemoryStore:
 
     def forget_events(self, term: Term, before_at: float) -> int:
         self._touched()
-        if not self._living(term):
-            raise Deposed(f"term {term.number} is over")
+        self._check(term)
         over = {job for job, row in self._progress.items() if row.state in OVER} | {""}
         kept = [event for event in self._events if event.at >= before_at or event.job not in over]
         dropped = len(self._events) - len(kept)

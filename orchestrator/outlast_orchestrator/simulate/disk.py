@@ -1,0 +1,196 @@
+"""What lies on a simulated machine's disk, and the node ports that read and write it.
+
+It outlives the agent's process, and dies with the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from outlast.bucket.manifest import hash_bytes
+from outlast.node_ports import NodeMemory, OutputFile, SaveLook, SaveSeen
+from outlast.protocol.messages import Work
+from outlast.protocol.objects import Confidence, Manifest
+from outlast.save.types import StableCopy, StableFile
+from outlast_orchestrator.simulate.clock import SimClock
+
+Files = dict[str, bytes]
+CHECKPOINTS = "/node/checkpoints"
+LOG_BYTES_MAX = 1 << 20
+
+
+@dataclass(frozen=True)
+class BytesSource:
+    """The simulation's `outlast.ports.Source`."""
+
+    body: bytes
+
+    @property
+    def size(self) -> int:
+        return len(self.body)
+
+    def read(self, offset: int, length: int) -> bytes:
+        return self.body[offset : offset + length]
+
+
+@dataclass
+class NodeDisk:
+    """All that is on it."""
+
+    memory: NodeMemory = field(default_factory=NodeMemory)
+    folders: dict[str, Files] = field(default_factory=dict)  # restored checkpoints by path
+    saves: list[tuple[int, Files]] = field(default_factory=list)  # the trainer's, in order
+    outputs: Files = field(default_factory=dict)
+    log: bytearray = field(default_factory=bytearray)
+    prepared: bool = False
+    alive_s: float = 0.0  # when the agent last touched the dead-man switch's file
+
+    def saved(self, step: int, files: Files) -> None:
+        self.saves.append((step, files))
+
+
+class SimWorkplace:
+    """The simulation's `outlast.node_ports.Workplace`."""
+
+    def __init__(self, clock: SimClock, disk: NodeDisk, setup_s: float) -> None:
+        self._clock = clock
+        self._disk = disk
+        self._setup_s = setup_s
+
+    def prepare(self, work: Work, cancelled: Callable[[], bool]) -> str:
+        del work, cancelled
+        if self._disk.prepared:
+            self._clock.step()
+            return "was prepared before"
+        self._clock.sleep(self._setup_s)
+        self._disk.prepared = True
+        return "set up"
+
+    def checkpoint_dir(self, work: Work) -> str:
+        del work
+        return CHECKPOINTS
+
+    def sink(self, work: Work, manifest: Manifest) -> SimSink:
+        del work
+        return SimSink(self._clock, self._disk, f"{CHECKPOINTS}/{manifest.name}")
+
+
+class SimSink:
+    """The simulation's `outlast.node_ports.RestoreSink`."""
+
+    def __init__(self, clock: SimClock, disk: NodeDisk, path: str) -> None:
+        self._clock = clock
+        self._disk = disk
+        self._path = path
+        self._staged: Files = dict(disk.folders.get(path, {}))
+
+    def has(self, path: str, size: int, digest: str) -> bool:
+        body = self._staged.get(path)
+        return body is not None and len(body) == size and hash_bytes(body) == digest
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+        self._staged[path] = b"".join(chunks)
+        self._clock.step()
+
+    def finish(self) -> str:
+        self._clock.step()
+        self._disk.folders[self._path] = self._staged
+        return self._path
+
+    def discard(self) -> None:
+        self._staged = {}
+
+
+class SimSaves:
+    """The simulation's `outlast.node_ports.Saves`: every save of a simulated trainer is whole."""
+
+    def __init__(self, clock: SimClock, disk: NodeDisk) -> None:
+        self._clock = clock
+        self._disk = disk
+        self._seen = 0
+
+    def begin(self, work: Work, resume_path: str, label: str) -> tuple[str, ...]:
+        del work, resume_path, label
+        self._clock.step()
+        aside = tuple(f"the save of step {step}" for step, _ in self._disk.saves)
+        self._disk.saves.clear()
+        self._seen = 0
+        return aside
+
+    def scan(self, look: SaveLook) -> SaveSeen:
+        del look
+        self._clock.step()
+        saves = self._disk.saves
+        if len(saves) <= self._seen:
+            return SaveSeen()
+        self._seen = len(saves)
+        step, files = saves[-1]
+        stable = tuple(StableFile(path, BytesSource(files[path])) for path in sorted(files))
+        return SaveSeen(StableCopy(step, "simulated", Confidence.STRONG, stable, lambda: None))
+
+    def committed(self, copy: StableCopy) -> None:
+        """Simulated saves are always whole: there is nothing to learn from one."""
+
+
+class SimOutputs:
+    """The simulation's `outlast.node_ports.Outputs`."""
+
+    def __init__(self, clock: SimClock, disk: NodeDisk) -> None:
+        self._clock = clock
+        self._disk = disk
+
+    def scan(self, patterns: tuple[str, ...], *, quiet: bool) -> tuple[OutputFile, ...]:
+        del quiet
+        self._clock.step()
+        if not patterns:
+            return ()
+        return tuple(
+            OutputFile(path, len(body), hash_bytes(body), BytesSource(body))
+            for path, body in sorted(self._disk.outputs.items())
+        )
+
+    def has(self, path: str, size: int, digest: str) -> bool:
+        body = self._disk.outputs.get(path)
+        return body is not None and len(body) == size and hash_bytes(body) == digest
+
+    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+        self._disk.outputs[path] = b"".join(chunks)
+        self._clock.step()
+
+
+class SimLogs:
+    """The simulation's `outlast.node_ports.LogShip`."""
+
+    def __init__(self, disk: NodeDisk) -> None:
+        self._disk = disk
+
+    def say(self, line: str) -> None:
+        if len(self._disk.log) < LOG_BYTES_MAX:
+            self._disk.log += line.encode() + b"\n"
+
+    def peek(self, limit_bytes: int) -> bytes:
+        return bytes(self._disk.log[:limit_bytes])
+
+    def shipped(self, count: int) -> None:
+        del self._disk.log[:count]
+
+
+class SimDisk:
+    """The simulation's `outlast.node_ports.Disk`."""
+
+    def __init__(self, clock: SimClock, disk: NodeDisk) -> None:
+        self._clock = clock
+        self._disk = disk
+
+    def load(self) -> NodeMemory:
+        self._clock.step()
+        return self._disk.memory
+
+    def save(self, memory: NodeMemory) -> None:
+        self._clock.step()
+        self._disk.memory = memory
+        self._clock.step()
+
+    def alive(self) -> None:
+        self._disk.alive_s = self._clock.now_s
