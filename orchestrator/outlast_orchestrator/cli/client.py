@@ -1,0 +1,208 @@
+"""Finds the server and talks to it; what goes wrong on the way becomes one line."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import httpx
+
+from outlast_orchestrator.cli.exits import NoServer, Refused
+from outlast_orchestrator.core.errors import UserError
+
+TIMEOUT_S = 30.0
+UPLOAD_TIMEOUT_S = 600.0
+START = "start one with `outlast server start -d`"
+Params = Mapping[str, "str | int | float"]
+
+
+def home() -> Path:
+    return Path(os.environ.get("OUTLAST_HOME") or "~/.outlast").expanduser()
+
+
+@dataclass(frozen=True)
+class Server:
+    url: str
+    token: str
+    ca_file: str = ""
+    pid: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    body: bytes
+    headers: Mapping[str, str]
+
+
+def discover() -> Server:
+    """From $OUTLAST_URL and $OUTLAST_TOKEN, else from the home folder. Raises NoServer, UserError."""
+    url, token = os.environ.get("OUTLAST_URL", ""), os.environ.get("OUTLAST_TOKEN", "")
+    ca_file = os.environ.get("OUTLAST_CA_FILE", "")
+    if url:
+        parts = urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise UserError(f"OUTLAST_URL is {url!r}: write it like https://host:port")
+        return Server(url.rstrip("/"), token or _token(home()), ca_file)
+    found = read_server_file(home())
+    if found is None:
+        raise NoServer(f"no Outlast server is running here ({home()}): {START}")
+    return Server(str(found["url"]).rstrip("/"), token or _token(home()), ca_file, int(found.get("pid", 0)))
+
+
+def read_server_file(folder: Path) -> dict[str, Any] | None:
+    """What the running server wrote about itself; None when there is none. Raises UserError."""
+    path = folder / "server.json"
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path} can't be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged: delete it, then {START}") from error
+    if not isinstance(value, dict) or not {"url", "pid"} <= set(value):
+        raise UserError(f"{path} is damaged: delete it, then {START}")
+    return value
+
+
+def _token(folder: Path) -> str:
+    path = folder / "token"
+    try:
+        return path.read_text().strip()
+    except OSError as error:
+        raise UserError(
+            f"{path} can't be read ({error.strerror}): set OUTLAST_TOKEN to an admin token"
+        ) from error
+
+
+def who() -> str:
+    """For the event log: who wished for it."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def job_path(name: str, *rest: str) -> str:
+    if not name or name in (".", ".."):
+        raise UserError(f"{name!r} is no job: `outlast ps` lists them all")
+    return "/".join(["/v1/jobs", quote(name, safe=""), *rest])
+
+
+class Client:
+    """One server. Every method raises NoServer, Refused (it will not) or UserError (you asked wrongly)."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        verify: ssl.SSLContext | bool = True
+        if server.ca_file:
+            try:
+                verify = ssl.create_default_context(cafile=server.ca_file)
+            except OSError as error:
+                raise UserError(f"OUTLAST_CA_FILE {server.ca_file} can't be used: {error}") from error
+        local = urlsplit(server.url).hostname in ("127.0.0.1", "::1", "localhost")
+        self._http = httpx.Client(
+            base_url=server.url,
+            headers={"Authorization": f"Bearer {server.token}"},
+            timeout=TIMEOUT_S,
+            verify=verify,
+            trust_env=not local,  # a proxy has no way to this machine's own loopback
+        )
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._http.close()
+
+    def get(self, path: str, params: Params | None = None) -> dict[str, Any]:
+        return self._json(self._send("GET", path, params=params))
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._json(self._send("POST", path, json_body=body))
+
+    def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        return self._json(self._send("PUT", path, json_body=body))
+
+    def upload(self, path: str, body: bytes) -> dict[str, Any]:
+        return self._json(self._send("PUT", path, content=body))
+
+    def bytes(self, path: str, params: Params | None = None) -> Answer:
+        response = self._send("GET", path, params=params)
+        return Answer(response.content, response.headers)
+
+    def stream(self, path: str) -> Iterator[bytes]:
+        try:
+            with self._http.stream("GET", path) as response:
+                if response.status_code != 200:
+                    response.read()
+                    self._check(response)
+                yield from response.iter_bytes()
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Params | None = None,
+        json_body: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+    ) -> httpx.Response:
+        extra = UPLOAD_TIMEOUT_S if content is not None else float((params or {}).get("wait", 0))
+        try:
+            response = self._http.request(
+                method, path, params=params, json=json_body, content=content, timeout=TIMEOUT_S + extra
+            )
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        self._check(response)
+        return response
+
+    def _unreachable(self, error: httpx.HTTPError) -> NoServer:
+        if isinstance(error, httpx.TimeoutException):
+            return NoServer(f"the server at {self._server.url} does not answer in time; is it overloaded?")
+        hint = "check OUTLAST_URL" if os.environ.get("OUTLAST_URL") else START
+        return NoServer(f"no Outlast server answers at {self._server.url} ({error}): {hint}")
+
+    def _check(self, response: httpx.Response) -> None:
+        if response.is_success:
+            return
+        message = self._error(response)
+        if response.status_code in (401, 403):
+            raise Refused(f"{self._server.url} does not take this token: {message}")
+        if response.status_code < 500:
+            raise UserError(message)
+        raise Refused(f"the server could not do it: {message}")
+
+    def _error(self, response: httpx.Response) -> str:
+        try:
+            value = response.json()
+        except ValueError:
+            value = None
+        if isinstance(value, dict) and isinstance(value.get("error"), str):
+            return str(value["error"])
+        return f"HTTP status {response.status_code}; is {self._server.url} an Outlast server?"
+
+    def _json(self, response: httpx.Response) -> dict[str, Any]:
+        try:
+            value = response.json()
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise Refused(f"{self._server.url} does not answer like an Outlast server: check the address")
+        return value
+
+
+def connect() -> Client:
+    return Client(discover())

@@ -1,0 +1,113 @@
+"""Stays with a job while it runs: its events, its output, its outcome; a server that restarts is waited for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from rich.live import Live
+from rich.markup import escape
+from rich.text import Text
+
+from outlast_orchestrator.cli import output, render
+from outlast_orchestrator.cli.client import Client, connect, job_path
+from outlast_orchestrator.cli.exits import Exit, NoServer, of_job
+
+T = TypeVar("T")
+
+WAIT_S = 5  # one long poll; the live line is renewed as often
+PATIENCE_TRIES = 300  # how long a server may be away, in tries
+RETRY_S = 2.0
+
+
+class Line:
+    """A connection that is made anew when the server was restarted, perhaps at another address."""
+
+    def __init__(self) -> None:
+        self._client: Client = connect()
+
+    def ask(self, call: Callable[[Client], T]) -> T:
+        for left in reversed(range(PATIENCE_TRIES)):
+            try:
+                return call(self._client)
+            except NoServer as error:
+                if left == PATIENCE_TRIES - 1:
+                    output.note(f"{error}\nThe job goes on without it; waiting for the server to come back …")
+                if left == 0:
+                    raise
+            threading.Event().wait(RETRY_S)
+            self._again()
+        raise AssertionError("the last try raises or returns")
+
+    def _again(self) -> None:
+        try:
+            self._client = connect()
+        except NoServer:
+            return  # still away: the next try says so, and waits
+
+
+def watch(name: str, *, quiet: bool = False) -> tuple[Exit, dict[str, Any]]:
+    """Until the job is over: how it ended, and its last status. Ctrl-C raises KeyboardInterrupt."""
+    line, after = Line(), 0
+    with _live(quiet) as (say, show):
+        while True:
+            job = line.ask(lambda c: c.get(job_path(name)))
+            show(job)
+            over = bool(job["over"])
+            path, params = job_path(job["id"], "events"), {"after": after, "wait": 0 if over else WAIT_S}
+            batch = line.ask(lambda c, p=path, q=params: c.get(p, q))  # type: ignore[misc]
+            after = batch["after"]
+            for event in batch["events"]:
+                say(render.event_line(event))
+            if over and not batch["events"]:
+                return of_job(job["state"]), job
+
+
+@contextmanager
+def _live(quiet: bool) -> Iterator[tuple[Callable[[str], None], Callable[[dict[str, Any]], None]]]:
+    """(say a line, show the job below all lines), on stderr; the lower part only on a terminal."""
+    console = render.console(stderr=True)
+    if quiet:
+        yield (lambda _text: None), (lambda _job: None)
+    elif not console.is_terminal:
+        yield output.note, (lambda _job: None)
+    else:
+        with Live(Text(""), console=console, refresh_per_second=4, transient=True) as live:
+            yield (
+                lambda text: console.print(escape(text), soft_wrap=True),
+                lambda job: live.update(Text.from_markup(render.live_line(job))),
+            )
+
+
+def events(name: str | None, last: int, follow: bool, show: Callable[[dict[str, Any]], None]) -> None:
+    """The last ones (0: all), then, to follow, each as it comes until Ctrl-C."""
+    line = Line()
+    path = job_path(name, "events") if name is not None else "/v1/events"
+    batch = line.ask(lambda c: c.get(path, {"last": last} if name is not None else {}))
+    while True:
+        for event in batch["events"]:
+            show(event)
+        if not follow and (last > 0 or not batch["events"]):
+            return
+        params = {"after": batch["after"], "wait": WAIT_S if follow else 0}
+        batch = line.ask(lambda c, q=params: c.get(path, q))  # type: ignore[misc]
+
+
+def logs(name: str, attempt: int | None, rank: int, follow: bool) -> None:
+    """The output of one attempt, or from the newest on."""
+    line, place, quiet_since_over = Line(), "", False
+    while True:
+        params: dict[str, str | int | float] = {"rank": rank, "after": place, "wait": WAIT_S if follow else 0}
+        if attempt is not None:
+            params["attempt"] = attempt
+        answer = line.ask(lambda c, q=params: c.bytes(job_path(name, "logs"), q))  # type: ignore[misc]
+        output.raw(answer.body)
+        place = answer.headers["x-outlast-after"]
+        if answer.headers["x-outlast-more"] == "yes":
+            continue
+        # The last chunk may arrive just after the end is known: once over, one quiet look ends it.
+        if not follow or (quiet_since_over and not answer.body):
+            return
+        quiet_since_over = answer.headers["x-outlast-over"] == "yes" and not answer.body

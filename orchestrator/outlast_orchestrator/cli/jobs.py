@@ -1,0 +1,138 @@
+"""What the commands on submitted jobs do: look, tell, and wish."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import quote
+
+from outlast_orchestrator.cli import follow, output, render, story
+from outlast_orchestrator.cli.client import Client, connect, job_path, who
+from outlast_orchestrator.cli.words import size
+from outlast_orchestrator.core.errors import UserError
+
+STORY_EVENTS = 400
+
+
+def ps(as_json: bool) -> None:
+    with connect() as client:
+        found = client.get("/v1/jobs")
+    if as_json:
+        output.result(found)
+    elif found["jobs"]:
+        render.console().print(render.jobs_table(found["jobs"]))
+    else:
+        output.say("no job yet: `outlast submit job.yaml`, or `outlast run -- python train.py`")
+
+
+def status(name: str, as_json: bool) -> None:
+    with connect() as client:
+        job = client.get(job_path(name))
+    if as_json:
+        output.result(job)
+    else:
+        render.status_view(job, render.console())
+
+
+def why(name: str, as_json: bool) -> None:
+    with connect() as client:
+        job = client.get(job_path(name))
+        events = client.get(job_path(job["id"], "events"), {"last": STORY_EVENTS})["events"]
+    if as_json:
+        told = {key: job[key] for key in ("id", "name", "state", "why", "age_s", "next_wake_s")}
+        output.result({**told, "story": [text.strip() for text in story.story(events)]})
+        return
+    for text in story.why_lines(job, events):
+        output.say(text)
+
+
+def events(name: str | None, last: int, follow_on: bool, as_json: bool) -> None:
+    if as_json and not follow_on:
+        gathered: list[dict[str, Any]] = []
+        follow.events(name, last, False, gathered.append)
+        output.result({"events": gathered})
+        return
+    follow.events(name, last, follow_on, output.result if as_json else _print_event)
+
+
+def _print_event(event: Mapping[str, Any]) -> None:
+    output.say(render.event_line(event))
+
+
+def wish(name: str, what: str, as_json: bool) -> None:
+    with connect() as client:
+        _answer(client.post(job_path(name, what), {"by": who()}), as_json)
+
+
+def restart(name: str, now: bool, as_json: bool) -> None:
+    with connect() as client:
+        _answer(client.put(job_path(name, "restart"), {"by": who(), "now": now}), as_json)
+
+
+def _answer(answer: Mapping[str, Any], as_json: bool) -> None:
+    if as_json:
+        output.result(answer)
+    else:
+        output.say(answer["answer"])
+
+
+def orphans(as_json: bool) -> None:
+    with connect() as client:
+        found = client.get("/v1/orphans")
+    if as_json:
+        output.result(found)
+    elif found["orphans"]:
+        render.console().print(render.orphans_table(found["orphans"]))
+    else:
+        output.say("no orphans: every machine with our tag belongs to a job")
+
+
+def checkpoints(name: str, as_json: bool) -> None:
+    with connect() as client:
+        found = client.get(job_path(name, "checkpoints"))
+    if as_json:
+        output.result(found)
+    elif found["checkpoints"]:
+        render.console().print(render.checkpoints_table(found["checkpoints"]))
+    else:
+        output.say(f"{name} has no checkpoint yet")
+
+
+def outputs(name: str, folder: Path, as_json: bool) -> None:
+    """Fetches every output; each appears under its name only when it is whole."""
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder} is a file: name a folder for the outputs")
+    with connect() as client:
+        listed = client.get(job_path(name, "outputs"))["outputs"]
+        try:
+            for item in listed:
+                _fetch(client, name, item, folder)
+        except OSError as error:
+            raise UserError(f"{error.filename or folder} can't be written: {error.strerror}") from error
+    if as_json:
+        output.result({"folder": str(folder), "outputs": listed})
+    elif listed:
+        output.say(f"{len(listed)} files, {size(sum(i['size'] for i in listed))}, are in {folder}")
+    else:
+        output.say(f"{name} has left no outputs yet: name them under `outputs:` in its job file")
+
+
+def _fetch(client: Client, name: str, item: Mapping[str, Any], folder: Path) -> None:
+    inside = PurePosixPath(item["path"])
+    if inside.is_absolute() or ".." in inside.parts or not inside.parts:
+        raise UserError(f"the output {item['path']!r} would lie outside of {folder}: it is not fetched")
+    target = folder.joinpath(*inside.parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    written = 0
+    with part.open("wb") as file:
+        for chunk in client.stream(job_path(name, "outputs", quote(item["path"]))):
+            file.write(chunk)
+            written += len(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    if written != item["size"]:
+        raise UserError(f"{item['path']} arrived with {written} of {item['size']} bytes: try again")
+    part.replace(target)

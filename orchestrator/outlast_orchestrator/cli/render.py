@@ -1,0 +1,218 @@
+"""Tables and live lines for people; the only module that knows rich."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from outlast_orchestrator.cli.words import age, ago, price, size, usd
+
+PIPE_WIDTH = 200  # a file or a pipe has no width: cut nothing
+COLOURS = {
+    "RUNNING": "green",
+    "SUCCEEDED": "bold green",
+    "FAILED": "bold red",
+    "CANCELLED": "dim",
+    "PAUSED": "yellow",
+    "UNREACHABLE": "magenta",
+    "RECOVERING": "cyan",
+}
+
+
+def console(*, stderr: bool = False) -> Console:
+    found = Console(stderr=stderr, highlight=False)
+    return found if found.is_terminal else Console(stderr=stderr, highlight=False, width=PIPE_WIDTH)
+
+
+def state_text(state: str) -> str:
+    colour = COLOURS.get(state)
+    return f"[{colour}]{state}[/]" if colour else state
+
+
+def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """The last column may be long and wraps; the others stay whole."""
+    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for number, column in enumerate(columns):
+        last = number == len(columns) - 1
+        made.add_column(column, no_wrap=not last, overflow="fold")
+    for row in rows:
+        made.add_row(*row)
+    return made
+
+
+def jobs_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            escape(job["name"]),
+            state_text(job["state"]),
+            age(job["age_s"]),
+            _number(job["step"]),
+            _durable(job["durable"]),
+            str(job["generation"]),
+            usd(job["cost"]["usd"]),
+            escape(job["why"]),
+        ]
+        for job in jobs
+    ]
+    return table("", ["JOB", "STATE", "FOR", "STEP", "CHECKPOINT", "ATTEMPTS", "COST", "WHY"], rows)
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else str(value)
+
+
+def _durable(durable: Mapping[str, Any] | None) -> str:
+    return "none yet" if durable is None else f"step {durable['step']}, {ago(durable['age_s'])}"
+
+
+def status_view(job: Mapping[str, Any], show: Console) -> None:
+    cost = job["cost"]
+    wake = job.get("next_wake_s")
+    facts = [
+        ("job", f"{escape(job['name'])}  ({job['id']}, revision {job['revision']}, wanted: {job['wanted']})"),
+        ("state", f"{state_text(job['state'])} for {age(job['age_s'])}"),
+        ("why", escape(job["why"]) or "-"),
+        ("step", _number(job["step"])),
+        ("checkpoint", _durable(job["durable"])),
+        ("saving", escape(saving_text(job.get("saving")))),
+        ("cost", f"{usd(cost['usd'])} so far; on demand {usd(cost['on_demand_usd'])}"),
+        ("submitted", ago(job["submitted_age_s"])),
+        ("storage", escape(f"{job['storage']}/jobs/{job['id']}")),
+    ]
+    if wake is not None and not job["over"]:
+        facts.append(("next look", f"in {age(wake)} at the latest"))
+    for word, text in facts:
+        show.print(f"{word:>11}  {text}", soft_wrap=True)
+    show.print(attempts_table(job["attempts"]) if job["attempts"] else "no attempt yet")
+    if job["instances"]:
+        show.print(instances_table(job["instances"]))
+
+
+def saving_text(saving: Mapping[str, Any] | None) -> str:
+    if saving is None:
+        return "-"
+    parts = []
+    if saving.get("trouble"):
+        parts.append(f"TROUBLE for {age(saving.get('trouble_age_s'))}: {saving['trouble']}")
+    if saving.get("uploading_step") is not None:
+        done, whole = size(saving["uploaded_bytes"]), size(saving["upload_bytes"])
+        parts.append(f"uploading step {saving['uploading_step']} ({done} of {whole})")
+    if saving.get("save_s") is not None:
+        parts.append(f"a save takes {saving['save_s']:.1f} s")
+    if saving.get("upload_s") is not None:
+        parts.append(f"an upload {saving['upload_s']:.1f} s")
+    if saving.get("skipped"):
+        parts.append(f"{saving['skipped']} skipped for a newer one")
+    return "; ".join(parts) or "well"
+
+
+def attempts_table(attempts: Sequence[Mapping[str, Any]]) -> Table:
+    rows = []
+    for attempt in attempts:
+        closed = attempt["closed"]
+        ended = f"{closed['why']} ({', '.join(closed['witnesses'])})" if closed else attempt["abandoned"]
+        steps = f"{_number(attempt['start_step'])} → {_number(attempt['last_step'])}"
+        why = f"{attempt['why']}. Over: {ended}" if ended else attempt["why"]
+        rows.append([str(attempt["generation"]), attempt["phase"], age(attempt["age_s"]), steps, escape(why)])
+    return table("attempts", ["NO", "PHASE", "BEGUN", "STEPS", "WHY"], rows)
+
+
+def instances_table(instances: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            escape(i["id"] or i["launch_id"]),
+            i["phase"],
+            age(i["age_s"]),
+            escape(f"{i['cloud']}/{i['zone']}"),
+            escape(f"{i['instance_type']} {i['market']}"),
+            f"{price(i['price_usd_h'])} {usd(i['usd'])}",
+            escape(_machine_why(i)),
+        ]
+        for i in instances
+    ]
+    return table("instances", ["ID", "PHASE", "AGE", "ZONE", "TYPE", "COST", "AGENT"], rows)
+
+
+def _machine_why(instance: Mapping[str, Any]) -> str:
+    agent = instance["agent"]
+    if instance["end_why"]:
+        return str(instance["end_why"])
+    if agent is None:
+        return "not heard yet"
+    heard = f"heard {ago(agent['silent_s'])}"
+    return f"{agent['state']}, {heard}" + (f": {agent['why']}" if agent["why"] else "")
+
+
+def plan_view(plan: Mapping[str, Any], show: Console) -> None:
+    first = plan["first"]
+    if first is None:
+        show.print(f"[yellow]No machine can be had for {escape(plan['name'])} now:[/] {escape(plan['why'])}")
+    else:
+        on_demand = price(first["on_demand_usd_h"])
+        show.print(
+            f"{escape(plan['name'])} would run on [bold]{escape(first['instance_type'])}[/] in "
+            f"{escape(first['zone'])} ({first['cloud']}, {first['market']}) for "
+            f"[bold]{price(first['price_usd_h'])}[/]; on demand {on_demand}",
+            soft_wrap=True,
+        )
+    rows = [
+        [
+            escape(o["cloud"]),
+            escape(o["zone"]),
+            escape(o["instance_type"]),
+            f"{o['gpu']}:{o['gpu_count']}" if o["gpu_count"] else "-",
+            o["market"],
+            price(o["price_usd_h"]),
+            price(o["on_demand_usd_h"]),
+        ]
+        for o in plan["offers"]
+    ]
+    if rows:
+        show.print(table("", ["CLOUD", "ZONE", "TYPE", "GPU", "MARKET", "PRICE", "ON DEMAND"], rows))
+
+
+def checkpoints_table(checkpoints: Sequence[Mapping[str, Any]]) -> Table:
+    rows = []
+    for c in checkpoints:
+        marks = [word for word in ("head", "final", "pinned") if c.get(word)]
+        told = c["problem"] or "; ".join(x for x in (", ".join(marks), c.get("gate") or "") if x)
+        made = (c.get("at") or "-", size(c["bytes"]) if "bytes" in c else "-", c.get("kind") or "-")
+        rows.append([str(c["step"]), c["name"], *map(escape, made), escape(told)])
+    return table("", ["STEP", "NAME", "MADE", "SIZE", "KIND", "NOTES"], rows)
+
+
+def orphans_table(orphans: Sequence[Mapping[str, Any]]) -> Table:
+    rows = [
+        [
+            escape(o["id"]),
+            escape(f"{o['cloud']}/{o['region']}/{o['zone']}"),
+            escape(f"{o['instance_type']} {o['market']}"),
+            o["state"],
+            price(o["price_usd_h"]),
+            escape(o["job"] or "-"),
+        ]
+        for o in orphans
+    ]
+    return table("", ["ID", "WHERE", "TYPE", "STATE", "PRICE", "JOB"], rows)
+
+
+def event_line(event: Mapping[str, Any]) -> str:
+    at = datetime.fromtimestamp(event["at"], tz=timezone.utc).astimezone()
+    attempt = f" [attempt {event['attempt']}]" if event.get("attempt") is not None else ""
+    return f"{at:%Y-%m-%d %H:%M:%S}  {event['kind']}{attempt}: {event['why']}"
+
+
+def live_line(job: Mapping[str, Any]) -> str:
+    parts = [
+        f"{state_text(job['state'])} for {age(job['age_s'])}",
+        f"step {_number(job['step'])}",
+        f"checkpoint {_durable(job['durable'])}",
+        f"attempt {job['generation']}",
+        usd(job["cost"]["usd"]),
+    ]
+    return f"[bold]{escape(job['name'])}[/]  " + " · ".join(parts)

@@ -1,0 +1,47 @@
+"""What people's requests may hold: the edge, where JSON becomes checked values."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+JOB_ID_BYTES = 8
+JOB_ID = r"^[0-9a-f]{16}$"
+DIGEST = r"^[0-9a-f]{64}$"
+Line = Annotated[str, Field(max_length=200)]
+CodeKey = Annotated[str, Field(pattern=r"^(code/[0-9a-f]{64})?$")]
+
+
+class Ask(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PlanAsk(Ask):
+    name: Line
+    spec: dict[str, Any]
+
+
+class SubmitAsk(Ask):
+    """`id` is the one that the plan gave: sent twice, after a lost reply, it is still one job."""
+
+    id: Annotated[str, Field(pattern=JOB_ID)]
+    name: Line
+    spec: dict[str, Any]
+    code: CodeKey = ""
+    by: Line = ""
+
+
+class UpdateAsk(Ask):
+    spec: dict[str, Any]
+    code: CodeKey = ""
+    by: Line = ""
+
+
+class WishAsk(Ask):
+    by: Line = ""
+
+
+class RestartAsk(Ask):
+    by: Line = ""
+    now: bool = False

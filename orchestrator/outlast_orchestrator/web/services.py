@@ -1,0 +1,56 @@
+"""All that the API stands on, given by the composition root."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from outlast.ports import Bucket
+from outlast.protocol.objects import job_prefix
+from outlast_orchestrator.core.ports import Clock, Nodes, Policy, Store
+from outlast_orchestrator.core.types import Job, Offer, Want
+from outlast_orchestrator.core.view import Seen
+from outlast_orchestrator.web.problems import Refusal
+
+SIMILAR_MAX = 3
+
+
+def _unknown_wake(_job: str) -> float | None:
+    return None
+
+
+def _leading() -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Services:
+    store: Store
+    nodes: Nodes
+    clock: Clock
+    wake: Callable[[], None]  # has the tick look at once
+    buckets: Callable[[str, str], Bucket]  # (storage URL, prefix): the bucket seen from there
+    storage: str  # where new jobs go
+    offers: Callable[[Want], list[Offer]]  # of all configured clouds; raises ProviderError
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+    orphans: Callable[[], list[Seen]] = list  # machines with our tag that no record owns; slow
+    next_wake_s: Callable[[str], float | None] = _unknown_wake  # from now until that job is looked at again
+    leading: Callable[[], bool] = _leading
+
+    def find(self, name_or_id: str) -> Job:
+        job = self.store.job(name_or_id)
+        if job is None:
+            raise Refusal(404, f"there is no job {name_or_id!r}{self._similar(name_or_id)}")
+        return job
+
+    def bucket(self, job: str, storage: str = "") -> Bucket:
+        """The job's own corner of its bucket."""
+        return self.buckets(storage or self.storage, job_prefix(job))
+
+    def _similar(self, name: str) -> str:
+        names = sorted({job.name for job in self.store.jobs()})
+        close = difflib.get_close_matches(name, names, SIMILAR_MAX)
+        if close:
+            return "; did you mean " + " or ".join(close) + "?"
+        return "; `outlast ps` lists them all" if names else "; none was submitted here yet"
