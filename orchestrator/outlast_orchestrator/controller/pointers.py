@@ -36,18 +36,20 @@ class BucketPointers:
             return take_generation(self._bucket(job), at_least, job.owner, attempt, at)
 
     def status_bodies(self, job: Job, keys: Sequence[str]) -> dict[str, bytes]:
-        bodies: dict[str, bytes] = {}
         with _translated(job):
             bucket = self._bucket(job)
-            for key in keys:
-                try:
-                    bodies[key] = bucket.get(key).body
-                except node_ports.Missing:
-                    continue
-        return bodies
+            found = {key: _body(bucket, key) for key in keys}
+        return {key: body for key, body in found.items() if body is not None}
 
     def _bucket(self, job: Job) -> node_ports.Bucket:
         return self._open_bucket(job.storage, job_prefix(job.id))
+
+
+def _body(bucket: node_ports.Bucket, key: str) -> bytes | None:
+    try:
+        return bucket.get(key).body
+    except node_ports.Missing:
+        return None
 
 
 @contextmanager

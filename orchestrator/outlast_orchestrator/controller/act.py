@@ -1,0 +1,234 @@
+"""Carries a decision out: rows and events first, then calls, then what the nodes are told.
+
+The order is the promise: an intent is durable before its side effect, a permission is given only after
+what it rests on is durable, and a controller that no longer leads does nothing at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+import structlog
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from outlast_orchestrator.controller.looks import Looks
+from outlast_orchestrator.controller.world import World
+from outlast_orchestrator.core.actions import (
+    Decision,
+    Install,
+    Launch,
+    ListRegion,
+    Log,
+    ReadPointer,
+    Save,
+    TakeGeneration,
+    Tell,
+    Terminate,
+    Unblock,
+)
+from outlast_orchestrator.core.errors import BucketError, Deposed, ProviderError, StoreError, Transient
+from outlast_orchestrator.core.events import Event
+from outlast_orchestrator.core.ports import (
+    AgentConfig,
+    Calls,
+    Clock,
+    Nodes,
+    Pointers,
+    Provider,
+    Remote,
+    Row,
+    Store,
+    Term,
+)
+from outlast_orchestrator.core.tokens import hash_token, node_token
+from outlast_orchestrator.core.types import Instance, Job
+from outlast_orchestrator.core.view import Call, CallDone, CallKind
+
+_Port = TypeVar("_Port", Provider, Remote)
+
+ATTEMPT_ID_BYTES = 8
+log = structlog.get_logger("outlast.controller")
+
+
+@dataclass(frozen=True)
+class Retry:
+    """How often a call that is safe to repeat (same token) is repeated at once, on Transient only."""
+
+    tries_max: int = 3
+    wait_first_s: float = 0.5
+    wait_max_s: float = 4.0
+
+
+@dataclass(frozen=True)
+class NodeSettings:
+    """What goes into an agent's config."""
+
+    api_url: str
+    lease_s: float
+    key: bytes  # the nodes' tokens follow from it
+
+
+class Actor:
+    def __init__(
+        self,
+        world: World,
+        clock: Clock,
+        store: Store,
+        nodes: Nodes,
+        calls: Calls,
+        looks: Looks,
+        pointers: Pointers,
+        providers: Mapping[str, Provider],
+        remotes: Mapping[str, Remote],
+        node: NodeSettings,
+        sleep: Callable[[float], None],
+        retry: Retry = Retry(),  # frozen
+    ) -> None:
+        self._world = world
+        self._clock = clock
+        self._store = store
+        self._nodes = nodes
+        self._calls = calls
+        self._looks = looks
+        self._pointers = pointers
+        self._providers = providers
+        self._remotes = remotes
+        self._node = node
+        self._sleep = sleep
+        self._retry = retry
+
+    def act(self, term: Term, job: Job, decision: Decision) -> None:
+        """Raises StoreError and Deposed; then no side effect of this decision has been begun."""
+        self._commit(term, decision)
+        self._world.done.pop(job.id, None)  # what this decision knew, it has dealt with
+        for action in decision.actions:
+            if isinstance(action, Launch):
+                self._launch(term, action.instance)
+            elif isinstance(action, Terminate):
+                self.terminate(term, action.instance, action.instance.launch_id)
+            elif isinstance(action, Install):
+                self._install(term, job, action.instance)
+            elif isinstance(action, TakeGeneration):
+                self._take_generation(term, job, action.at_least)
+            elif isinstance(action, ReadPointer):
+                self._looks.read_pointer(job)
+            elif isinstance(action, ListRegion):
+                self._looks.list_region(action.cloud, action.region)
+        for action in decision.actions:
+            if isinstance(action, Tell):
+                self._nodes.tell(action.launch_id, action.commands)
+
+    # rows and events
+
+    def _commit(self, term: Term, decision: Decision) -> None:
+        rows: list[Row] = [action.row for action in decision.actions if isinstance(action, Save)]
+        for action in decision.actions:
+            if isinstance(action, Install):
+                rows = self._with_token(rows, action.instance)
+        events = [action.event for action in decision.actions if isinstance(action, Log)]
+        unblock = [action.scope for action in decision.actions if isinstance(action, Unblock)]
+        if rows or events or unblock:
+            self._store.commit(term, rows, events, unblock)
+            log_events(events)
+
+    def _with_token(self, rows: Sequence[Row], instance: Instance) -> list[Row]:
+        """The hash of the node's token is in the store before the node can use the token."""
+        token_hash = hash_token(node_token(self._node.key, instance.launch_id))
+        mine = [r for r in rows if isinstance(r, Instance) and r.launch_id == instance.launch_id]
+        newest = mine[-1] if mine else instance
+        if newest.token_hash == token_hash:
+            return list(rows)
+        return [*(row for row in rows if row not in mine), replace(newest, token_hash=token_hash)]
+
+    # calls
+
+    def _launch(self, term: Term, instance: Instance) -> None:
+        provider = self._providers.get(instance.request.offer.cloud)
+        call = Call(CallKind.LAUNCH, instance.request.token)
+        self._start(term, call, provider, lambda cloud: cloud.launch(instance.request))
+
+    def terminate(self, term: Term, instance: Instance, key: str) -> None:
+        provider = self._providers.get(instance.request.offer.cloud)
+        self._start(term, Call(CallKind.TERMINATE, key), provider, lambda cloud: cloud.terminate(instance))
+
+    def _install(self, term: Term, job: Job, instance: Instance) -> None:
+        remote = self._remotes.get(instance.request.offer.cloud)
+        config = AgentConfig(
+            api_url=self._node.api_url,
+            token=node_token(self._node.key, instance.launch_id),
+            job=job.id,
+            owner=job.owner,
+            instance=instance.launch_id,
+            storage=job.storage,
+            lease_s=self._node.lease_s,
+            cloud=instance.request.offer.cloud,
+            region=instance.request.offer.region,
+            instance_id=instance.id,
+        )
+        call = Call(CallKind.INSTALL, instance.launch_id)
+        self._start(term, call, remote, lambda hands: hands.install(instance, config))
+
+    def _take_generation(self, term: Term, job: Job, at_least: int) -> None:
+        """Under the same random id until a number has come back: a repeat finds what it took before."""
+        storage = self._world.storage(job.id)
+        storage.attempt_id = attempt = storage.attempt_id or self._clock.token(ATTEMPT_ID_BYTES)
+        call = Call(CallKind.GENERATION, job.id)
+
+        def run() -> CallDone:
+            self._check(term)
+            generation = self._pointers.take_generation(job, at_least, attempt)
+            return CallDone(call, generation=generation, ended_s=self._clock.monotonic_s())
+
+        self._calls.start(call, lambda: self._guarded(call, run))
+
+    def _start(self, term: Term, call: Call, port: _Port | None, use: Callable[[_Port], None]) -> None:
+        def run() -> CallDone:
+            if port is None:
+                raise LookupError("its cloud is not configured here any more: configure it again")
+            for attempt in self._retrying():
+                with attempt:
+                    self._check(term)  # before every try: it may have waited
+                    use(port)
+            return CallDone(call, ended_s=self._clock.monotonic_s())
+
+        self._calls.start(call, lambda: self._guarded(call, run))
+
+    def _retrying(self) -> Retrying:
+        return Retrying(
+            stop=stop_after_attempt(self._retry.tries_max),
+            wait=wait_exponential(self._retry.wait_first_s, self._retry.wait_max_s),
+            retry=retry_if_exception_type(Transient),
+            sleep=self._sleep,
+            reraise=True,
+        )
+
+    def _check(self, term: Term) -> None:
+        if not self._store.leads(term):
+            raise Deposed(f"term {term.number} is over: nothing was done")
+
+    def _guarded(self, call: Call, run: Callable[[], CallDone]) -> CallDone:
+        """Turns whatever happens in a call's thread into its outcome."""
+        try:
+            return run()
+        except ProviderError as error:
+            return CallDone(call, error=error, ended_s=self._clock.monotonic_s())
+        except (Deposed, StoreError, BucketError, LookupError) as error:
+            return CallDone(call, problem=str(error), ended_s=self._clock.monotonic_s())
+        except Exception as error:
+            log.exception("a call failed in an unforeseen way", call=call.kind.value, key=call.key)
+            problem = f"{type(error).__name__}: {error}"
+            return CallDone(call, problem=problem, ended_s=self._clock.monotonic_s())
+
+
+def log_events(events: Sequence[Event]) -> None:
+    for event in events:
+        log.info(
+            event.kind.value, job=event.job, attempt=event.attempt, why=event.why, **_renamed(event.data)
+        )
+
+
+def _renamed(data: Mapping[str, str]) -> dict[str, str]:
+    """Keys of an event never hide those of the log line."""
+    return {f"data_{key}": value for key, value in data.items()}

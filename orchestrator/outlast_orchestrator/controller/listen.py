@@ -1,0 +1,118 @@
+"""Hears the nodes: over the API, and for those that are quiet through their status objects in the bucket.
+
+Silence may end a job's attempt, so it grows only while this controller could have heard: the process was
+running, and the job's bucket was read not long ago without a change in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from outlast.bucket.status import parse_status
+from outlast.protocol.codec import FormatError
+from outlast.protocol.objects import status_key
+from outlast_orchestrator.controller.looks import STATUS_EVERY_S, Looks
+from outlast_orchestrator.controller.nodes import GAP_MAX_S
+from outlast_orchestrator.controller.world import Storage, World, is_sign_of_life
+from outlast_orchestrator.core.ports import Clock, Nodes
+from outlast_orchestrator.core.types import Attempt, Instance, Job
+from outlast_orchestrator.core.view import Heard
+
+QUIET_AFTER_S = 4.0  # reports repeat every 3 s: from here on the bucket is asked as well
+STATUS_FRESH_S = 10.0  # a reading of the status objects that was begun longer ago proves nothing
+
+AttemptsByJob = Mapping[str, Sequence[Attempt]]
+InstancesByJob = Mapping[str, Sequence[Instance]]
+
+
+class Ears:
+    def __init__(self, world: World, clock: Clock, nodes: Nodes, looks: Looks) -> None:
+        self._world = world
+        self._clock = clock
+        self._nodes = nodes
+        self._looks = looks
+        self._last_s: float | None = None
+
+    def listen(self, active: Sequence[Job], attempts: AttemptsByJob, instances: InstancesByJob) -> None:
+        """Once a tick: takes in status objects, lets silence grow, asks for more status objects."""
+        now_s = self._clock.monotonic_s()
+        for job in active:
+            self._read_news(job, instances.get(job.id, ()))
+        heard = self._nodes.heard()
+        unreadable = self._grow(active, instances, heard, now_s)
+        self._nodes.account(True, unreadable)
+        for job in active:
+            self._ask(job, attempts.get(job.id, ()), instances.get(job.id, ()), now_s)
+
+    def _read_news(self, job: Job, records: Sequence[Instance]) -> None:
+        storage = self._world.storage(job.id)
+        known = {record.launch_id for record in records}
+        news, storage.news = storage.news, {}
+        for key, body in news.items():
+            known_body = key in storage.bodies
+            storage.bodies[key] = body
+            try:
+                report = parse_status(body)
+            except FormatError:
+                continue  # a torn or foreign object is no sign of life, and no proof against one
+            if report.job != job.id or report.instance not in known:
+                continue
+            last = self._nodes.heard().get(report.instance)
+            if is_sign_of_life(report, None if last is None else last.report, known_body):
+                self._nodes.sign_of_life(report.instance, report)
+
+    def _grow(
+        self, active: Sequence[Job], instances: InstancesByJob, heard: Mapping[str, Heard], now_s: float
+    ) -> set[str]:
+        """Silence of nodes that were never heard; returns those whose silence may not grow now."""
+        gap_s = 0.0 if self._last_s is None else now_s - self._last_s
+        self._last_s = now_s
+        if not 0.0 < gap_s <= GAP_MAX_S:
+            gap_s = 0.0
+        unreadable: set[str] = set()
+        for job in active:
+            storage = self._world.storage(job.id)
+            if storage.pointer_read and not storage.failing:
+                storage.listening_s += gap_s
+            for record in instances.get(job.id, ()):
+                machine = self._world.machine(record, now_s)
+                known = heard.get(record.launch_id)
+                silent_s = machine.unheard_s if known is None else known.silent_s
+                if silent_s >= QUIET_AFTER_S and not self._could_hear(storage, now_s):
+                    unreadable.add(record.launch_id)
+                elif known is None:
+                    machine.unheard_s += gap_s
+                else:
+                    machine.unheard_s = 0.0
+        return unreadable
+
+    def _could_hear(self, storage: Storage, now_s: float) -> bool:
+        return not storage.failing and now_s - storage.status_read_s <= STATUS_FRESH_S
+
+    def _ask(self, job: Job, attempts: Sequence[Attempt], records: Sequence[Instance], now_s: float) -> None:
+        storage = self._world.storage(job.id)
+        if now_s - storage.status_asked_s < STATUS_EVERY_S:
+            return
+        heard = self._nodes.heard()
+        quiet = {
+            record.launch_id
+            for record in records
+            if record.launch_id not in heard or heard[record.launch_id].silent_s >= QUIET_AFTER_S
+        }
+        if quiet:
+            self._looks.read_statuses(job, status_keys(attempts, quiet, heard))
+
+
+def status_keys(attempts: Sequence[Attempt], quiet: set[str], heard: Mapping[str, Heard]) -> list[str]:
+    """Where those nodes leave their status: under each open attempt of theirs, and the one last named."""
+    keys = {
+        status_key(attempt.generation, rank)
+        for attempt in attempts
+        if attempt.open
+        for rank, launch_id in enumerate(attempt.launches)
+        if launch_id in quiet
+    }
+    for launch_id in quiet & heard.keys():
+        report = heard[launch_id].report
+        keys.add(status_key(report.generation, report.rank))
+    return sorted(keys)
