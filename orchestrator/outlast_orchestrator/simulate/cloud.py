@@ -137,7 +137,7 @@ class SimCloud:
     def withdraw(self, machine: Machine) -> None:
         if machine.alive and machine.interrupting:
             machine.interrupting, machine.notice_deadline_s = False, None
-            self.history.record(self.clock.now_s, Fault("notice withdrawn", machine.id))
+            self.history.record(self.clock.now_s, Fault("notice withdrawn", machine.id, machine.id))
             self.history.record(self.clock.now_s, Noticed(machine.id, None))
 
     def notices(self, machine: Machine) -> tuple[NoticeSeen, ...]:

@@ -29,10 +29,12 @@ class Deleted:
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that the world did to us on purpose."""
+    """Something that the world did to us on purpose. `machine` "": it concerns all of them."""
 
     kind: str
     text: str
+    machine: str = ""
+    until_s: float = 0.0
 
 
 @dataclass(frozen=True)

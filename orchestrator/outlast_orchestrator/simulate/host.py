@@ -21,7 +21,7 @@ from outlast_orchestrator.simulate.disk import (
     SimSaves,
     SimWorkplace,
 )
-from outlast_orchestrator.simulate.history import AgentBorn, Contact, History, ProcessDied
+from outlast_orchestrator.simulate.history import AgentBorn, History, ProcessDied
 from outlast_orchestrator.simulate.link import Door, SimLink
 from outlast_orchestrator.simulate.network import Network
 from outlast_orchestrator.simulate.trainer import SimTrainer

@@ -18,6 +18,7 @@ from outlast_orchestrator.simulate.disk import Files, NodeDisk
 from outlast_orchestrator.simulate.history import History, TrainerEnded, TrainerSaved, TrainerStarted
 
 COMMAND = "simulated-training"
+OUTPUT = "model.txt"
 CRASHED = 1
 KILLED_BY_SIGNAL = 137
 
@@ -178,7 +179,7 @@ class SimTrainer:
                 if leaving:
                     self._leave(order, 0, "left when asked")
                     return
-        self._disk.outputs["model.txt"] = state.encode()
+        self._disk.outputs[OUTPUT] = state.encode()
         self._seen = replace(self._seen, done=profile.polls)
         self._leave(order, 0, "done", done=True)
 

@@ -1,0 +1,74 @@
+"""No relaunch without cause: a job gets a new attempt only when something happened to the last one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from outlast.protocol.limits import LEASE_S
+from outlast_orchestrator.core.types import Attempt, Job
+from outlast_orchestrator.simulate.checkers.base import Checker
+from outlast_orchestrator.simulate.history import (
+    Fact,
+    Launched,
+    MachineEnded,
+    Noticed,
+    ProcessDied,
+    StoreWrote,
+    TrainerEnded,
+)
+
+
+class Cause(Checker):
+    """Collects what happened since the newest attempt was planned; each cause is for one new attempt."""
+
+    name = "no relaunch without cause"
+
+    def __init__(self, contact_s: Mapping[str, float]) -> None:
+        super().__init__()
+        self._contact_s = contact_s
+        self._newest: dict[str, int] = {}
+        self._causes: dict[str, list[str]] = {}
+        self._jobs: dict[str, str] = {}  # machine → job
+        self._alive: dict[str, str] = {}  # machine → job
+        self._born_s: dict[str, float] = {}
+        self.causes = 0
+
+    def saw(self, fact: Fact) -> None:
+        if isinstance(fact, Launched):
+            self._jobs[fact.machine] = self._alive[fact.machine] = fact.request.job
+            self._born_s[fact.machine] = self.now_s
+        elif isinstance(fact, MachineEnded):
+            self._alive.pop(fact.machine, None)
+            self._because(self._jobs[fact.machine], fact.why)
+        elif isinstance(fact, Noticed):
+            self._because(self._jobs[fact.machine], "notice")
+        elif isinstance(fact, TrainerEnded) and fact.code is not None:
+            self._because(fact.job, f"trainer exited with {fact.code}")
+        elif isinstance(fact, ProcessDied):
+            parts = fact.process.split("/")
+            if parts[0] == "agent":
+                self._because(self._jobs[parts[1]], "the agent died")
+        elif isinstance(fact, StoreWrote):
+            for row in fact.rows:
+                if isinstance(row, Job):
+                    self._because(row.id, "a person's wish")
+                elif isinstance(row, Attempt) and row.generation > self._newest.get(row.job, 0):
+                    self._planned(row)
+
+    def _because(self, job: str, why: str) -> None:
+        self._causes.setdefault(job, []).append(why)
+
+    def _planned(self, attempt: Attempt) -> None:
+        job = attempt.job
+        self._newest[job] = attempt.generation
+        if not self._causes.pop(job, []) and not self._silent(job):
+            self.broken(f"{job}: generation {attempt.generation} was planned, and nothing had happened")
+        self.causes += 1
+
+    def _silent(self, job: str) -> bool:
+        """A machine that could not write anywhere for the whole lease is cause enough."""
+        return any(
+            self.now_s - max(self._contact_s.get(machine, 0.0), self._born_s[machine]) >= LEASE_S
+            for machine, owner in self._alive.items()
+            if owner == job
+        )

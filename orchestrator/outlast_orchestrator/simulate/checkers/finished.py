@@ -1,0 +1,41 @@
+"""Nothing hangs: at the end in peace every job is where its person wanted it, or failed for a cause."""
+
+from __future__ import annotations
+
+from outlast_orchestrator.core.types import Job, JobState, Progress, Wanted
+from outlast_orchestrator.simulate.checkers.base import Checker
+from outlast_orchestrator.simulate.history import Fact, StoreWrote, TrainerEnded
+
+
+class Finished(Checker):
+    name = "every job comes to its end"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jobs: dict[str, Job] = {}
+        self._progress: dict[str, Progress] = {}
+        self._crashed: set[str] = set()
+
+    def saw(self, fact: Fact) -> None:
+        if isinstance(fact, TrainerEnded) and fact.code not in (None, 0):
+            self._crashed.add(fact.job)
+        elif isinstance(fact, StoreWrote):
+            for row in fact.rows:
+                if isinstance(row, Job):
+                    self._jobs[row.id] = row
+                elif isinstance(row, Progress):
+                    self._progress[row.job] = row
+                    if row.state is JobState.FAILED and row.job not in self._crashed:
+                        self.broken(f"{row.job} FAILED, though its trainer never did: {row.why}")
+
+    def finish(self, at_s: float) -> None:
+        self.now_s = at_s
+        for job in self._jobs.values():
+            progress = self._progress.get(job.id, Progress(job.id))
+            wanted = {
+                Wanted.RUN: (JobState.SUCCEEDED, JobState.FAILED),
+                Wanted.PAUSED: (JobState.PAUSED, JobState.SUCCEEDED, JobState.FAILED),
+                Wanted.CANCELLED: (JobState.CANCELLED, JobState.SUCCEEDED, JobState.FAILED),
+            }[job.wanted]
+            if progress.state not in wanted:
+                self.broken(f"{job.id} is {progress.state.value}, wanted {job.wanted.value}: {progress.why}")

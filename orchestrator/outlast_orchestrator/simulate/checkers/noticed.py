@@ -1,0 +1,97 @@
+"""A noticed loss costs no step, if the last save fits into the time and nothing else goes wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outlast_orchestrator.core.types import Job
+from outlast_orchestrator.simulate.checkers.base import Checker
+from outlast_orchestrator.simulate.history import (
+    Fact,
+    Fault,
+    Noticed,
+    ProcessDied,
+    StoreWrote,
+    TrainerEnded,
+    TrainerStarted,
+)
+from outlast_orchestrator.simulate.trainer import Profile, profile_of
+
+MARGIN_S = 45.0  # polling, margins before the deadline, manifest and pointer
+
+
+@dataclass
+class _Leaving:
+    """A trainer that was noticed in time, and how far it came."""
+
+    job: str
+    until_s: float
+    step: int | None = None
+
+
+class NoticedLoss(Checker):
+    name = "a noticed loss costs no step"
+
+    def __init__(self, bytes_per_s: float) -> None:
+        super().__init__()
+        self._bytes_per_s = bytes_per_s
+        self._profiles: dict[str, Profile] = {}
+        self._alive: dict[str, TrainerStarted] = {}
+        self._leaving: dict[str, _Leaving] = {}
+        self._disturbed_until_s: dict[str, float] = {}
+        self.judged = 0
+
+    def saw(self, fact: Fact) -> None:
+        if isinstance(fact, StoreWrote):
+            self._profiles.update(
+                {row.id: profile_of(row.work.run) for row in fact.rows if isinstance(row, Job)}
+            )
+        elif isinstance(fact, Fault):
+            self._disturb(fact)
+        elif isinstance(fact, Noticed):
+            self._noticed(fact)
+        elif isinstance(fact, TrainerStarted):
+            self._started(fact)
+        elif isinstance(fact, TrainerEnded):
+            self._ended(fact)
+        elif isinstance(fact, ProcessDied):
+            self._leaving.pop(fact.process.split("/")[1] if "/" in fact.process else "", None)
+
+    def _disturb(self, fault: Fault) -> None:
+        """Whatever else is wrong may cost a save its time: then this checker does not judge."""
+        until_s = max(fault.until_s, self.now_s, self._disturbed_until_s.get(fault.machine, 0.0))
+        self._disturbed_until_s[fault.machine] = until_s
+        for machine in [m for m in self._leaving if fault.machine in ("", m)]:
+            if self._leaving[machine].step is None:
+                del self._leaving[machine]
+
+    def _noticed(self, notice: Noticed) -> None:
+        start = self._alive.get(notice.machine)
+        if notice.deadline_s is None or start is None:
+            self._leaving.pop(notice.machine, None)
+            return
+        disturbed_s = max(self._disturbed_until_s.get(m, 0.0) for m in ("", notice.machine))
+        profile = self._profiles[start.job]
+        upload_s = 2 * profile.size / self._bytes_per_s  # one may be under way already
+        need_s = profile.step_s + 2 * profile.save_s + upload_s + MARGIN_S
+        calm = disturbed_s < self.now_s
+        if calm and profile.polls and not profile.deaf and notice.deadline_s - self.now_s >= need_s:
+            self._leaving[notice.machine] = _Leaving(start.job, notice.deadline_s)
+
+    def _ended(self, end: TrainerEnded) -> None:
+        self._alive.pop(end.machine, None)
+        leaving = self._leaving.get(end.machine)
+        if leaving is not None:
+            leaving.step = end.step
+
+    def _started(self, start: TrainerStarted) -> None:
+        self._alive[start.machine] = start
+        for machine in list(self._leaving):
+            leaving = self._leaving[machine]
+            if leaving.job != start.job or leaving.step is None:
+                continue
+            self.judged += 1
+            del self._leaving[machine]
+            if start.step < leaving.step:
+                lost = leaving.step - start.step
+                self.broken(f"{start.job}: {lost} steps were lost on {machine}, which had notice in time")

@@ -1,0 +1,61 @@
+"""SUCCEEDED if and only if the work was done: all steps, the right state, the outputs in the bucket."""
+
+from __future__ import annotations
+
+from outlast.protocol.objects import Pointer, PointerState, output_key
+from outlast_orchestrator.core.types import Job, JobState, Progress
+from outlast_orchestrator.simulate.checkers.base import Checker, Move
+from outlast_orchestrator.simulate.history import Fact, StoreWrote, TrainerEnded, Wrote
+from outlast_orchestrator.simulate.trainer import OUTPUT, final_state, profile_of
+
+
+class Succeeded(Checker):
+    name = "SUCCEEDED if and only if done"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jobs: dict[str, Job] = {}
+        self._states: dict[str, JobState] = {}
+        self._done: set[str] = set()
+        self._pointers: dict[str, Pointer] = {}
+        self._outputs: dict[str, bytes] = {}
+
+    def moved(self, move: Move) -> None:
+        self._pointers[move.job] = move.after
+        if move.after.state is PointerState.ENDED and move.after.exit_code == 0:
+            if move.job not in self._done:
+                self.broken(f"{move.job}: {move.by} wrote the end with code 0, but no trainer was done")
+            self._output(move.job, "the pointer says that it ended with 0")
+
+    def saw(self, fact: Fact) -> None:
+        if isinstance(fact, TrainerEnded) and fact.done:
+            self._done.add(fact.job)
+        elif isinstance(fact, Wrote) and fact.key.endswith("/" + output_key(OUTPUT)):
+            self._outputs[fact.key] = fact.body
+        elif isinstance(fact, StoreWrote):
+            for row in fact.rows:
+                if isinstance(row, Job):
+                    self._jobs[row.id] = row
+                elif isinstance(row, Progress):
+                    self._progress(row)
+
+    def _progress(self, row: Progress) -> None:
+        known = self._states.get(row.job)
+        self._states[row.job] = row.state
+        if row.state is JobState.SUCCEEDED and known is not JobState.SUCCEEDED:
+            if row.job not in self._done:
+                self.broken(f"{row.job} is SUCCEEDED, but no trainer was done")
+            self._output(row.job, "it is SUCCEEDED")
+
+    def _output(self, job: str, claim: str) -> None:
+        profile = profile_of(self._jobs[job].work.run)
+        found = self._outputs.get(f"jobs/{job}/{output_key(OUTPUT)}")
+        if found != final_state(profile.job, profile.steps).encode():
+            self.broken(f"{job}: {claim}, but the final state in the bucket is {found!r}")
+
+    def finish(self, at_s: float) -> None:
+        self.now_s = at_s
+        for job, pointer in self._pointers.items():
+            ended = pointer.state is PointerState.ENDED and pointer.exit_code == 0
+            if ended and self._states.get(job) is not JobState.SUCCEEDED:
+                self.broken(f"{job} has ended with 0, and is {self._states.get(job)}")
