@@ -91,3 +91,12 @@ def _guarded(name: str, run: Callable[[], None]) -> None:
             traceback.print_exc(file=sys.stderr)
             sys.stderr.flush()
             os._exit(EXIT_TASK_DIED)
+
+
+def random_state() -> Any:
+    """The state of Python's global generator, for a checkpoint of the trainer."""
+    return random.getstate()
+
+
+def set_random_state(state: Any) -> None:
+    random.setstate(state)

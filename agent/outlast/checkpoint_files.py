@@ -1,0 +1,103 @@
+"""Outlast's own checkpoint folder on disk: written beside, made durable, marked, renamed into place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from outlast.protocol.codec import FormatError
+from outlast.save.marker import (
+    FORMAT,
+    MARKER,
+    UNFINISHED_PREFIX,
+    MarkedFile,
+    Marker,
+    folder_name,
+    marker_bytes,
+    read_marker,
+    step_of,
+)
+from outlast.training import CheckpointError
+
+
+def write(root: Path, step: int, fill: Callable[[Path], None], request: str = "") -> Path:
+    """Durable on return: `fill` writes the files into a temp folder. Raises OSError; leaves nothing then."""
+    root.mkdir(parents=True, exist_ok=True)
+    target = root / folder_name(step)
+    temp = root / f"{UNFINISHED_PREFIX}{folder_name(step)}-{os.getpid()}"
+    shutil.rmtree(temp, ignore_errors=True)
+    try:
+        temp.mkdir()
+        fill(temp)
+        files = sorted(path for path in temp.iterdir())
+        for path in files:
+            sync(path)
+        marked = tuple(MarkedFile(path.name, path.stat().st_size) for path in files)
+        (temp / MARKER).write_bytes(marker_bytes(Marker(FORMAT, step, marked, request)))
+        sync(temp / MARKER)
+        sync(temp)
+        _take_place(temp, target)
+    except BaseException:
+        shutil.rmtree(temp, ignore_errors=True)
+        raise
+    sync(root)
+    return target
+
+
+def _take_place(temp: Path, target: Path) -> None:
+    if target.is_dir():  # the same step, trained again
+        old = target.with_name(f"{UNFINISHED_PREFIX}old-{target.name}-{os.getpid()}")
+        shutil.rmtree(old, ignore_errors=True)
+        target.rename(old)
+        temp.rename(target)
+        shutil.rmtree(old, ignore_errors=True)
+    else:
+        temp.rename(target)
+
+
+def sync(path: Path) -> None:
+    """Until this returns, a power cut may still take the file (or, for a folder, its entries)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def verify(folder: Path) -> Marker:
+    """The marker of a complete checkpoint. Raises CheckpointError."""
+    try:
+        marker = read_marker((folder / MARKER).read_bytes())
+    except FileNotFoundError:
+        raise CheckpointError(f"{folder} is no checkpoint of outlast.Checkpointer: no {MARKER}") from None
+    except FormatError as error:
+        raise CheckpointError(f"{folder / MARKER}: {error}") from error
+    if marker.format > FORMAT:
+        raise CheckpointError(f"{folder} has format {marker.format}; this version reads up to {FORMAT}")
+    for file in marker.files:
+        path = folder / file.path
+        size = path.stat().st_size if path.is_file() else None
+        if size != file.size:
+            raise CheckpointError(f"{path}: {'missing' if size is None else size}, not {file.size} bytes")
+    return marker
+
+
+def steps(root: Path) -> list[int]:
+    """Steps of the checkpoints in the folder, oldest first, by name only."""
+    if not root.is_dir():
+        return []
+    return sorted(step for step in (step_of(path.name) for path in root.iterdir()) if step is not None)
+
+
+def prune(root: Path, keep: int, own: set[int]) -> None:
+    """Deletes the oldest of `own` beyond `keep`. Renamed first, so that none is ever seen half deleted."""
+    for step in sorted(own)[:-keep] if keep > 0 else ():
+        folder = root / folder_name(step)
+        gone = root / f"{UNFINISHED_PREFIX}old-{folder.name}-{os.getpid()}"
+        if folder.is_dir():
+            shutil.rmtree(gone, ignore_errors=True)
+            folder.rename(gone)
+            shutil.rmtree(gone, ignore_errors=True)
+        own.discard(step)

@@ -1,0 +1,1 @@
+"""What ties the agent's contract to particular training libraries."""

@@ -1,0 +1,137 @@
+"""What a checkpoint must know of torch: which tensors fit, random generators, exact optimizers, versions."""
+
+from __future__ import annotations
+
+import importlib
+import platform
+import sys
+from typing import Any
+
+import torch
+
+from outlast.clock import random_state, set_random_state
+from outlast.state_tree import TensorShelf
+from outlast.training import CheckpointError
+
+PLAIN = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
+DTYPES = frozenset(
+    {
+        torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2,
+        torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
+    }
+)  # fmt: skip
+
+
+def shelf(tensors: dict[str, torch.Tensor]) -> TensorShelf:
+    """Collects tensors in `tensors`, fit for safetensors; two names of one tensor (tied weights) share it."""
+    names: dict[tuple[Any, ...], str] = {}
+    storages: set[int] = set()
+
+    def keep(name: str, tensor: torch.Tensor) -> str:
+        _refuse(name, tensor)
+        same = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.device)
+        if tensor.numel() > 0 and same in names:
+            return names[same]
+        while name in tensors:
+            name += "'"
+        copy = tensor.detach().contiguous().cpu()
+        storage = copy.untyped_storage()
+        if storage.data_ptr() in storages or storage.nbytes() != copy.numel() * copy.element_size():
+            copy = copy.clone()
+        storages.add(copy.untyped_storage().data_ptr())
+        tensors[name] = copy
+        names[same] = name
+        return name
+
+    return TensorShelf(lambda value: isinstance(value, torch.Tensor), keep)
+
+
+def _refuse(name: str, tensor: torch.Tensor) -> None:
+    why = ""
+    if type(tensor) not in PLAIN:
+        why = f"a {type(tensor).__name__}"
+    elif tensor.layout != torch.strided:
+        why = f"a tensor with layout {tensor.layout}"
+    elif tensor.device.type == "meta":
+        why = "a tensor without values (meta device)"
+    elif tensor.dtype not in DTYPES:
+        why = f"a tensor of {tensor.dtype}"
+    if why:
+        raise CheckpointError(f"{name}: {why} can't be saved; convert it in the object's state_dict()")
+
+
+def load_object(name: str, target: Any, state: Any) -> None:
+    """`target.load_state_dict(state)`, and for an optimizer what that call would round."""
+    try:
+        target.load_state_dict(state)
+    except (RuntimeError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{name} does not take the checkpoint's state: {error}") from error
+    if isinstance(target, torch.optim.Optimizer):
+        _load_exactly(target, state)
+
+
+def _load_exactly(optimizer: torch.optim.Optimizer, state: Any) -> None:
+    """torch casts an optimizer's state to the dtype of its parameter: float32 moments of bfloat16 weights
+    would come back rounded, and the run would not be the one that was interrupted."""
+    params = [param for group in optimizer.param_groups for param in group["params"]]
+    ids = [index for group in state["param_groups"] for index in group["params"]]
+    for param, index in zip(params, ids, strict=True):
+        for key, saved in state["state"].get(index, {}).items():
+            loaded = optimizer.state[param].get(key)
+            if isinstance(saved, torch.Tensor) and isinstance(loaded, torch.Tensor):
+                optimizer.state[param][key] = saved.to(device=loaded.device, dtype=saved.dtype, copy=True)
+
+
+def rng_state() -> dict[str, Any]:
+    """All global random generators that a training draws from."""
+    state: dict[str, Any] = {
+        "torch": torch.get_rng_state(),
+        "python": random_state(),
+        "cuda": [],
+        "numpy": None,
+    }
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    numpy = sys.modules.get("numpy")  # a training that never loaded it has drawn nothing from it
+    if numpy is not None:
+        name, keys, *rest = numpy.random.get_state()
+        state["numpy"] = (name, [int(key) for key in keys], *rest)
+    return state
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    torch.set_rng_state(state["torch"])
+    set_random_state(state["python"])
+    if state["cuda"] and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"][: torch.cuda.device_count()])
+    if state["numpy"] is not None:
+        importlib.import_module("numpy").random.set_state(state["numpy"])
+
+
+def generators(loader: Any) -> dict[str, torch.Tensor]:
+    """States of the generators that belong to a loader and its samplers."""
+    return {name: generator.get_state() for name, generator in _own_generators(loader)}
+
+
+def set_generators(loader: Any, states: dict[str, torch.Tensor]) -> None:
+    for name, generator in _own_generators(loader):
+        if name in states:
+            generator.set_state(states[name])
+
+
+def _own_generators(loader: Any) -> list[tuple[str, torch.Generator]]:
+    batch_sampler = getattr(loader, "batch_sampler", None)
+    owners = {
+        "loader": loader,
+        "sampler": getattr(loader, "sampler", None),
+        "batch_sampler": batch_sampler,
+        "inner_sampler": getattr(batch_sampler, "sampler", None),
+    }
+    found = [(name, getattr(owner, "generator", None)) for name, owner in owners.items()]
+    return [(name, generator) for name, generator in found if isinstance(generator, torch.Generator)]
+
+
+def software() -> dict[str, Any]:
+    """What must be the same for results to be the same bit for bit."""
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
+    return {"torch": str(torch.__version__), "threads": torch.get_num_threads(), "device": device}
