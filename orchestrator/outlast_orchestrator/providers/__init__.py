@@ -1,0 +1,1 @@
+"""One folder a cloud; SDK errors never leave it."""
