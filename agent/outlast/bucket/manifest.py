@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 
 import xxhash
@@ -11,7 +12,15 @@ from outlast.bucket.outcomes import Identity
 from outlast.ports import Bucket, Denied, Missing
 from outlast.protocol.codec import FormatError, dump, load
 from outlast.protocol.limits import MANIFEST_BYTES_MAX
-from outlast.protocol.objects import FORMAT, HASH_ALGORITHM, FileEntry, Manifest, ManifestRef, manifest_key
+from outlast.protocol.objects import (
+    FORMAT,
+    HASH_ALGORITHM,
+    FileEntry,
+    Manifest,
+    ManifestRef,
+    data_prefix,
+    manifest_key,
+)
 from outlast.save.types import Draft
 
 _HEX_DIGITS = 32
@@ -151,3 +160,43 @@ def _entry_problem(entry: FileEntry) -> str:
     if entry.size < 0:
         return f"its size is {entry.size}"
     return ""
+
+
+def unfit(name: str, files: Iterable[FileEntry], head: Manifest | None, present: Mapping[str, int]) -> str:
+    """Why a checkpoint can't become a child of `head`, or "".
+
+    `present`: the objects under the checkpoint's own prefix, with their sizes. Any other object must be one
+    that the head names: only what the head names is sure to stay for as long as its child.
+    """
+    named = {(entry.key, entry.size, entry.hash) for entry in head.files} if head is not None else set()
+    for entry in files:
+        if not entry.key.startswith(data_prefix(name)):
+            if (entry.key, entry.size, entry.hash) not in named:
+                return f"file {entry.path!r} names {entry.key}, which the head does not name"
+        elif present.get(entry.key) != entry.size:
+            found = present.get(entry.key, "nothing")
+            return f"file {entry.path!r}: the bucket has {found} of {entry.size} bytes under {entry.key}"
+    return ""
+
+
+class ManifestCache:
+    """Reads each manifest of one job once: they never change."""
+
+    def __init__(self, bucket: Bucket, owner: str, job: str) -> None:
+        self._bucket = bucket
+        self._owner = owner
+        self._job = job
+        self._known: dict[ManifestRef, Manifest] = {}
+
+    def read(self, ref: ManifestRef) -> Manifest:
+        """Raises BadManifest, Unsure, Denied."""
+        if ref not in self._known:
+            self._known[ref] = read_manifest(self._bucket, ref, self._owner, self._job)
+        return self._known[ref]
+
+    def add(self, ref: ManifestRef, manifest: Manifest) -> None:
+        self._known[ref] = manifest
+
+    def forget_all_but(self, refs: Iterable[ManifestRef]) -> None:
+        wanted = set(refs)
+        self._known = {ref: manifest for ref, manifest in self._known.items() if ref in wanted}
