@@ -136,7 +136,7 @@ class Client:
     def upload(self, path: str, body: bytes) -> dict[str, Any]:
         return self._json(self._send("PUT", path, content=body))
 
-    def bytes(self, path: str, params: Params | None = None) -> Answer:
+    def fetch(self, path: str, params: Params | None = None) -> Answer:
         response = self._send("GET", path, params=params)
         return Answer(response.content, response.headers)
 

@@ -1,4 +1,4 @@
-"""Stays with a job while it runs: its events, its output, its outcome; a server that restarts is waited for."""
+"""Stays with a job while it runs: events, output, outcome; a server that restarts is waited for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.text import Text
 
 from outlast_orchestrator.cli import output, render
-from outlast_orchestrator.cli.client import Client, connect, job_path
+from outlast_orchestrator.cli.client import Answer, Client, Params, connect, job_path
 from outlast_orchestrator.cli.exits import Exit, NoServer, of_job
 
 T = TypeVar("T")
@@ -23,25 +23,38 @@ RETRY_S = 2.0
 
 
 class Line:
-    """A connection that is made anew when the server was restarted, perhaps at another address."""
+    """A connection that is made anew when the server was restarted, perhaps at another address.
+
+    Only a server that has answered once is waited for; before that, its absence is told at once.
+    """
 
     def __init__(self) -> None:
         self._client: Client = connect()
+        self._met = False
 
-    def ask(self, call: Callable[[Client], T]) -> T:
-        for left in reversed(range(PATIENCE_TRIES)):
+    def get(self, path: str, params: Params | None = None) -> dict[str, Any]:
+        return self._ask(lambda: self._client.get(path, params))
+
+    def fetch(self, path: str, params: Params) -> Answer:
+        return self._ask(lambda: self._client.fetch(path, params))
+
+    def _ask(self, call: Callable[[], T]) -> T:
+        for tried in range(PATIENCE_TRIES):
             try:
-                return call(self._client)
+                answer = call()
             except NoServer as error:
-                if left == PATIENCE_TRIES - 1:
-                    output.note(f"{error}\nThe job goes on without it; waiting for the server to come back …")
-                if left == 0:
+                if not self._met or tried == PATIENCE_TRIES - 1:
                     raise
+                if tried == 0:
+                    output.note(f"{error}\nThe job goes on without it; waiting for the server to come back …")
+            else:
+                self._met = True
+                return answer
             threading.Event().wait(RETRY_S)
-            self._again()
-        raise AssertionError("the last try raises or returns")
+            self._connect_again()
+        raise AssertionError("the last try returns or raises")
 
-    def _again(self) -> None:
+    def _connect_again(self) -> None:
         try:
             self._client = connect()
         except NoServer:
@@ -53,11 +66,10 @@ def watch(name: str, *, quiet: bool = False) -> tuple[Exit, dict[str, Any]]:
     line, after = Line(), 0
     with _live(quiet) as (say, show):
         while True:
-            job = line.ask(lambda c: c.get(job_path(name)))
+            job = line.get(job_path(name))
             show(job)
             over = bool(job["over"])
-            path, params = job_path(job["id"], "events"), {"after": after, "wait": 0 if over else WAIT_S}
-            batch = line.ask(lambda c, p=path, q=params: c.get(p, q))  # type: ignore[misc]
+            batch = line.get(job_path(job["id"], "events"), {"after": after, "wait": 0 if over else WAIT_S})
             after = batch["after"]
             for event in batch["events"]:
                 say(render.event_line(event))
@@ -85,14 +97,13 @@ def events(name: str | None, last: int, follow: bool, show: Callable[[dict[str, 
     """The last ones (0: all), then, to follow, each as it comes until Ctrl-C."""
     line = Line()
     path = job_path(name, "events") if name is not None else "/v1/events"
-    batch = line.ask(lambda c: c.get(path, {"last": last} if name is not None else {}))
+    batch = line.get(path, {"last": last} if name is not None else {})
     while True:
         for event in batch["events"]:
             show(event)
         if not follow and (last > 0 or not batch["events"]):
             return
-        params = {"after": batch["after"], "wait": WAIT_S if follow else 0}
-        batch = line.ask(lambda c, q=params: c.get(path, q))  # type: ignore[misc]
+        batch = line.get(path, {"after": batch["after"], "wait": WAIT_S if follow else 0})
 
 
 def logs(name: str, attempt: int | None, rank: int, follow: bool) -> None:
@@ -102,7 +113,7 @@ def logs(name: str, attempt: int | None, rank: int, follow: bool) -> None:
         params: dict[str, str | int | float] = {"rank": rank, "after": place, "wait": WAIT_S if follow else 0}
         if attempt is not None:
             params["attempt"] = attempt
-        answer = line.ask(lambda c, q=params: c.bytes(job_path(name, "logs"), q))  # type: ignore[misc]
+        answer = line.fetch(job_path(name, "logs"), params)
         output.raw(answer.body)
         place = answer.headers["x-outlast-after"]
         if answer.headers["x-outlast-more"] == "yes":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -28,7 +27,7 @@ class OneLineErrors(TyperGroup):
 PLAIN: dict[str, Any] = {
     "no_args_is_help": True,
     "rich_markup_mode": None,
-    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 110},
 }
 app = typer.Typer(
     name="outlast",
@@ -98,7 +97,7 @@ def submit(
     raise typer.Exit(work.submit(file, env or [], work.Manner(yes, as_json, watch)))
 
 
-@app.command(context_settings={"ignore_unknown_options": True})
+@app.command(context_settings={"allow_interspersed_args": False})
 def run(
     command: Annotated[list[str], typer.Argument(metavar="-- COMMAND...", help="What to run.")],
     name: Annotated[str, typer.Option("--name", help="The job's name.")] = "",
@@ -269,4 +268,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -25,7 +25,8 @@ Event = Mapping[str, Any]
 
 def why_lines(status: Mapping[str, Any], events: Sequence[Event]) -> list[str]:
     """The state and its reason, then what led there, oldest first, then what comes next."""
-    head = f"{status['name']} is {status['state']} for {age(status['age_s'])}: {status['why'] or 'no reason given'}"
+    reason = status["why"] or "no reason given"
+    head = f"{status['name']} is {status['state']} for {age(status['age_s'])}: {reason}"
     return [head, *story(events), *_next(status)]
 
 

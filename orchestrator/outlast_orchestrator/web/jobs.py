@@ -13,8 +13,7 @@ from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.place import NotNow, place
 from outlast_orchestrator.core.ports import Policy
 from outlast_orchestrator.core.types import Instance, Job, JobState, Market, Offer
-from outlast_orchestrator.jobfile.load import to_job
-from outlast_orchestrator.jobfile.schema import parse_spec
+from outlast_orchestrator.jobfile.load import parse_spec, to_job
 from outlast_orchestrator.web import wishes
 from outlast_orchestrator.web.asks import JOB_ID_BYTES, PlanAsk, RestartAsk, SubmitAsk, UpdateAsk, WishAsk
 from outlast_orchestrator.web.hang import WAIT_MAX_S, Ended, Hangs, never
