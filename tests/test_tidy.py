@@ -34,6 +34,7 @@ PURE_PLACES = (
     "agent/outlast/decide.py",
     "agent/outlast/cadence.py",
 )
+TRAINERS = "/demo/job/"  # a user's training script, not a part of us
 SPEAKS = ("/cli/", "/demo/")
 PROVIDER_NAMES = re.compile(r"(?<![A-Za-z])(aws|amazon|ec2|boto3|gcp|gce|google|azure)(?![A-Za-z])", re.I)
 PROVIDER_PLACES = ("/providers/", "/notices/", "/server.py")
@@ -103,7 +104,7 @@ def names(module: Module) -> Iterator[tuple[int, str]]:
 
 
 def clocks(module: Module) -> Iterator[tuple[int, str]]:
-    if not module.product or module.path.name == "clock.py":
+    if not module.product or module.path.name == "clock.py" or TRAINERS in module.name:
         return
     for found in imports_of(module.tree, module.name):
         simulated = found.top == "random" and "/simulate/" in module.name
@@ -126,7 +127,8 @@ def handlers(module: Module) -> Iterator[tuple[int, str]]:
             continue
         kind = ast.unparse(node.type) if node.type else "everything"
         broad = re.search(r"\b(Base)?Exception\b|^everything$", kind)
-        if broad and module.product and module.path.name not in ("loop.py", "act.py"):
+        raises_again = isinstance(node.body[-1], ast.Raise) and node.body[-1].exc is None
+        if broad and module.product and not raises_again and module.path.name not in ("loop.py", "act.py"):
             yield node.lineno, f"catches {kind}: catch what you mean"
         if all(isinstance(statement, ast.Pass) for statement in node.body):
             yield node.lineno, f"swallows {kind} in silence"
