@@ -145,9 +145,10 @@ class Actor:
     # calls
 
     def _launch(self, term: Term, instance: Instance) -> None:
+        """One try: between two, the decision has to know that the first one's outcome is open."""
         provider = self._providers.get(instance.request.offer.cloud)
         call = Call(CallKind.LAUNCH, instance.request.token)
-        self._start(term, call, provider, lambda cloud: cloud.launch(instance.request))
+        self._start(term, call, provider, lambda cloud: cloud.launch(instance.request), tries_max=1)
 
     def terminate(self, term: Term, instance: Instance, key: str) -> None:
         provider = self._providers.get(instance.request.offer.cloud)
@@ -183,11 +184,18 @@ class Actor:
 
         self._calls.start(call, lambda: self._guarded(call, run))
 
-    def _start(self, term: Term, call: Call, port: _Port | None, use: Callable[[_Port], None]) -> None:
+    def _start(
+        self,
+        term: Term,
+        call: Call,
+        port: _Port | None,
+        use: Callable[[_Port], None],
+        tries_max: int | None = None,
+    ) -> None:
         def run() -> CallDone:
             if port is None:
                 raise LookupError("its cloud is not configured here any more: configure it again")
-            for attempt in self._retrying():
+            for attempt in self._retrying(tries_max or self._retry.tries_max):
                 with attempt:
                     self._check(term)  # before every try: it may have waited
                     use(port)
@@ -195,9 +203,9 @@ class Actor:
 
         self._calls.start(call, lambda: self._guarded(call, run))
 
-    def _retrying(self) -> Retrying:
+    def _retrying(self, tries_max: int) -> Retrying:
         return Retrying(
-            stop=stop_after_attempt(self._retry.tries_max),
+            stop=stop_after_attempt(tries_max),
             wait=wait_exponential(self._retry.wait_first_s, self._retry.wait_max_s),
             retry=retry_if_exception_type(Transient),
             sleep=self._sleep,
@@ -224,11 +232,6 @@ class Actor:
 
 def log_events(events: Sequence[Event]) -> None:
     for event in events:
-        log.info(
-            event.kind.value, job=event.job, attempt=event.attempt, why=event.why, **_renamed(event.data)
-        )
-
-
-def _renamed(data: Mapping[str, str]) -> dict[str, str]:
-    """Keys of an event never hide those of the log line."""
-    return {f"data_{key}": value for key, value in data.items()}
+        # Keys of an event never hide those of the log line.
+        data = {f"data_{key}": value for key, value in event.data.items()}
+        log.info(event.kind.value, job=event.job, attempt=event.attempt, why=event.why, **data)

@@ -24,6 +24,7 @@ from outlast_orchestrator.core.view import (
 )
 
 ABSENCES_KEPT = 16
+NOT_LISTED_YET = "not listed yet"
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class Region:
     asked_s: float = NEVER_S  # when a listing was last begun
     not_before_s: float = NEVER_S  # the cloud asked for patience
     complete_s: float = NEVER_S  # begin of the newest complete listing
-    problem: str = "not listed yet"
+    problem: str = NOT_LISTED_YET
     instances: tuple[Seen, ...] = ()
 
 

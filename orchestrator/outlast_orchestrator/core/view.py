@@ -66,6 +66,7 @@ class Orphan:
     seen: Seen
     job_known: bool
     why: str
+    twin: bool = False  # a second machine of a launch whose record names another one
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,179 @@
+"""Finds machines that carry our owner id and that no record names: none is forgotten, none ended blindly.
+
+The listing comes first and the store is read after it: every launch is an intent in the store before it
+is made, so a machine that is listed and still unknown afterwards is one that the store has forgotten.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from outlast_orchestrator.controller.world import World
+from outlast_orchestrator.core.events import Event, Kind
+from outlast_orchestrator.core.tokens import hash_token, node_token
+from outlast_orchestrator.core.types import (
+    Asked,
+    Instance,
+    InstancePhase,
+    Job,
+    LaunchRequest,
+    Offer,
+)
+from outlast_orchestrator.core.view import NEVER_S, CloudState, Orphan, Seen
+
+GRACE_S = 600.0  # an unknown job's machine is watched for so long before it is ended
+_LIVING = (CloudState.PENDING, CloudState.RUNNING)
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What a look at the listings asks for."""
+
+    rows: tuple[Instance, ...] = ()
+    events: tuple[Event, ...] = ()
+    terminate: tuple[Instance, ...] = ()  # without a record: never ours to remember
+    unread: tuple[str, ...] = ()  # jobs whose pointers must be read before anything unknown is ended
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """What a machine's tags don't tell: its node's token follows from the key that made it."""
+
+    key: bytes
+    max_life_s: float
+
+
+def find_orphans(
+    listed: Sequence[Seen], records: Mapping[str, Instance], jobs: Mapping[str, Job], owner: str
+) -> list[Orphan]:
+    """Living machines of ours that no record names as its own."""
+    living = [seen for seen in listed if seen.owner == owner and seen.state in _LIVING]
+    ids = {seen.id for seen in living}
+    found: list[Orphan] = []
+    for seen in living:
+        record = records.get(seen.launch_id)
+        known = seen.job in jobs
+        if record is None:
+            why = "no record names it" if known else "its job is not known here"
+            found.append(Orphan(seen, known, why))
+        elif record.phase is InstancePhase.GONE:
+            found.append(Orphan(seen, known, "its record says that it is gone"))
+        elif record.id and record.id != seen.id and record.id in ids:
+            found.append(Orphan(seen, known, f"the same launch has another machine, {record.id}", twin=True))
+    return found
+
+
+class Sweeper:
+    """Looks at every new complete listing. Machines of known jobs are adopted at once, so that the job's
+    own decision drains or ends them; those of unknown jobs are ended after a time of grace."""
+
+    def __init__(self, world: World, owner: str, adoption: Adoption) -> None:
+        self._world = world
+        self._adoption = adoption
+        self._owner = owner
+        self._examined: dict[tuple[str, str], float] = {}
+        self._first_seen: dict[str, float] = {}
+        self._told: set[str] = set()
+
+    def due(self) -> bool:
+        """Whether a listing came that was not examined yet."""
+        return any(
+            region.complete_s > self._examined.get(key, NEVER_S)
+            for key, region in self._world.regions.items()
+        )
+
+    def look(
+        self, records: Mapping[str, Instance], jobs: Mapping[str, Job], now_s: float, now_at: float
+    ) -> Sweep:
+        """`records`: all of the store, gone ones included, read after the listings came in."""
+        listed: list[Seen] = []
+        for key, region in self._world.regions.items():
+            if region.complete_s > self._examined.get(key, NEVER_S):
+                self._examined[key] = region.complete_s
+                listed += region.instances
+        rows: list[Instance] = []
+        events: list[Event] = []
+        strangers: list[Seen] = []
+        for orphan in find_orphans(listed, records, jobs, self._owner):
+            if orphan.job_known and not orphan.twin:
+                record = records.get(orphan.seen.launch_id)
+                rows.append(adopt(orphan.seen, record, self._adoption, now_at))
+                events.append(_event(Kind.INSTANCE_ADOPTED, orphan))
+            else:
+                strangers.append(orphan.seen)
+                events += self._tell_once(orphan)
+        return self._end_strangers(strangers, jobs, Sweep(tuple(rows), tuple(events)), now_s, now_at)
+
+    def _tell_once(self, orphan: Orphan) -> list[Event]:
+        if orphan.seen.id in self._told:
+            return []
+        self._told.add(orphan.seen.id)
+        return [_event(Kind.ORPHAN_FOUND, orphan)]
+
+    def _end_strangers(
+        self, strangers: Sequence[Seen], jobs: Mapping[str, Job], sweep: Sweep, now_s: float, now_at: float
+    ) -> Sweep:
+        """Only after all pointers were read since this controller started: the store may be an old one."""
+        if not strangers:
+            return sweep
+        for seen in strangers:
+            self._first_seen.setdefault(seen.id, now_s)
+        unread = tuple(job for job in jobs if not self._world.storage(job).pointer_read)
+        old = [seen for seen in strangers if now_s - self._first_seen[seen.id] >= GRACE_S]
+        end = () if unread else tuple(adopt(seen, None, self._adoption, now_at) for seen in old)
+        return Sweep(sweep.rows, sweep.events, end, unread)
+
+
+def adopt(seen: Seen, record: Instance | None, adoption: Adoption, now_at: float) -> Instance:
+    """A record for a machine that has none, as far as its tags tell."""
+    offer = Offer(
+        cloud=seen.cloud,
+        region=seen.region,
+        zone=seen.zone,
+        instance_type=seen.instance_type,
+        market=seen.market,
+        price_usd_h=seen.price_usd_h,
+        on_demand_usd_h=seen.price_usd_h,
+    )
+    request = LaunchRequest(
+        token=seen.token,
+        launch_id=seen.launch_id,
+        owner=seen.owner,
+        job=seen.job,
+        offer=offer,
+        disk_gb=0,
+        max_life_s=adoption.max_life_s,
+    )
+    if record is not None:  # it was taken for gone: whatever it was for is over
+        return Instance(
+            launch_id=seen.launch_id,
+            job=record.job,
+            request=record.request,
+            phase=InstancePhase.TERMINATING,
+            asked=Asked.ACCEPTED,
+            intended_at=record.intended_at,
+            id=seen.id,
+            address=seen.address,
+            started_at=record.started_at or seen.started_at,
+            terminate_why="its record said that it is gone, but the cloud lists it",
+        )
+    return Instance(
+        launch_id=seen.launch_id,
+        job=seen.job,
+        request=request,
+        phase=InstancePhase.BOOTING,
+        asked=Asked.ACCEPTED,
+        intended_at=now_at,
+        id=seen.id,
+        address=seen.address,
+        started_at=seen.started_at if seen.started_at is not None else now_at,
+        token_hash=hash_token(node_token(adoption.key, seen.launch_id)),
+    )
+
+
+def _event(kind: Kind, orphan: Orphan) -> Event:
+    seen = orphan.seen
+    where = f"{seen.cloud}/{seen.region} {seen.id}"
+    data = {"id": seen.id, "launch": seen.launch_id, "region": f"{seen.cloud}/{seen.region}", "job": seen.job}
+    return Event(kind, f"{where}: {orphan.why}", seen.job if orphan.job_known else "", data=data)
