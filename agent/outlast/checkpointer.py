@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from outlast import checkpoint_files, trainer_contract
@@ -36,6 +36,8 @@ TENSORS = "tensors.safetensors"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
+
+_OS_ERROR = re.compile(r"os error (\d+)")
 
 _log = logging.getLogger("outlast")
 
@@ -128,7 +130,8 @@ class Checkpointer:
         state that it began with; only then are the generators set to the state of the save.
         """
         resumed, self._resumed = self._resumed, None
-        old, rng = (resumed["pass"], resumed["rng"]) if resumed is not None else (None, None)
+        old: dict[str, Any] | None = resumed["pass"] if resumed is not None else None
+        rng: Any = resumed["rng"] if resumed is not None else None
         self._loader = loader
         if old is None:
             if rng is not None:
@@ -211,7 +214,7 @@ class Checkpointer:
         state = self._flat_state(tensors)
 
         def fill(folder: Path) -> None:
-            save_file(tensors, folder / TENSORS)
+            _write_tensors(tensors, folder / TENSORS)
             (folder / STATE).write_text(json.dumps(state, separators=(",", ":"), allow_nan=False))
 
         folder = checkpoint_files.write(self.root, n, fill, request)
@@ -248,8 +251,19 @@ class Checkpointer:
                     return found.clone()
 
                 return {name: unflatten(value, tensor) for name, value in flat.items()}
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, SafetensorError) as error:
             raise CheckpointError(f"{folder} can't be read: {error}") from error
+
+
+def _write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
+    """safetensors tells a full disk in words only; the caller needs the number."""
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:
+        code = _OS_ERROR.search(str(error))
+        if code is None:
+            raise CheckpointError(f"{path} could not be written: {error}") from error
+        raise OSError(int(code[1]), str(error), str(path)) from error
 
 
 def _cadence(every: int | str | None) -> tuple[int | None, float | None]:

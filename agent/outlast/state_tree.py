@@ -38,7 +38,7 @@ def flatten(value: Any, name: str, shelf: TensorShelf, depth: int = 0) -> Any:
     if type(value) in (list, tuple, set, frozenset):
         return _flatten_sequence(value, name, shelf, depth)
     if type(value) in (dict, OrderedDict, Counter):
-        tag = {dict: "dict", OrderedDict: "ordered", Counter: "counter"}[type(value)]
+        tag = "dict" if type(value) is dict else "ordered" if type(value) is OrderedDict else "counter"
         pairs = [
             [
                 flatten(key, f"a key of {name}", shelf, depth + 1),

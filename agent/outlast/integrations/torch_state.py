@@ -90,7 +90,7 @@ def rng_state() -> dict[str, Any]:
         "cuda": [],
         "numpy": None,
     }
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
+    if torch.cuda.is_available():
         state["cuda"] = torch.cuda.get_rng_state_all()
     numpy = sys.modules.get("numpy")  # a training that never loaded it has drawn nothing from it
     if numpy is not None:
