@@ -22,7 +22,7 @@ LIST_PROBLEM_AFTER_S = 4 * LIST_EVERY_S  # no complete listing for so long: the 
 LIST_AGAIN_S = 0.5  # however often it is asked for
 POINTER_EVERY_S = 5.0
 STATUS_EVERY_S = 3.0
-OFFERS_EVERY_S = 60.0
+OFFERS_EVERY_S = 300.0  # unless the prices were marked as due before
 OFFERS_AGAIN_S = 5.0  # while a cloud has not answered yet
 
 
@@ -45,7 +45,17 @@ class Looks:
 
     def regions(self) -> list[tuple[str, str]]:
         """All that are configured, of every cloud."""
-        return [(name, region) for name, cloud in self._providers.items() for region in cloud.regions()]
+        found: list[tuple[str, str]] = []
+        for name, provider in self._providers.items():
+            found += [(name, region) for region in self._regions_of(name, provider)]
+        return found
+
+    def _regions_of(self, name: str, provider: Provider) -> list[str]:
+        """As known before, when a cloud can't say it now."""
+        try:
+            return provider.regions()
+        except ProviderError:
+            return [region for cloud, region in self._world.regions if cloud == name]
 
     def list_regions(self, due_s: float = LIST_EVERY_S, more: Sequence[tuple[str, str]] = ()) -> None:
         """Lists each region whose last listing was begun `due_s` ago or longer."""

@@ -172,7 +172,7 @@ class Controller:
             reign.actor.act(reign.term, job, decision)
         except Deposed:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001  # of whatever kind: the other jobs go on
             self._failed(reign, job, error)
             return
         self._broken.pop(job.id, None)

@@ -6,7 +6,7 @@ is made, so a machine that is listed and still unknown afterwards is one that th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from outlast_orchestrator.controller.world import World
@@ -78,20 +78,22 @@ class Sweeper:
 
     def due(self) -> bool:
         """Whether a listing came that was not examined yet."""
-        return any(
-            region.complete_s > self._examined.get(key, NEVER_S)
-            for key, region in self._world.regions.items()
-        )
+        regions = self._world.regions.items()
+        return any(region.complete_s > self._examined.get(key, NEVER_S) for key, region in regions)
 
     def look(
-        self, records: Mapping[str, Instance], jobs: Mapping[str, Job], now_s: float, now_at: float
+        self,
+        living: Mapping[str, Instance],
+        all_records: Callable[[], Mapping[str, Instance]],
+        jobs: Mapping[str, Job],
+        now_s: float,
+        now_at: float,
     ) -> Sweep:
-        """`records`: all of the store, gone ones included, read after the listings came in."""
-        listed: list[Seen] = []
-        for key, region in self._world.regions.items():
-            if region.complete_s > self._examined.get(key, NEVER_S):
-                self._examined[key] = region.complete_s
-                listed += region.instances
+        """`all_records` reads the whole store, after the listings came in; asked only when it matters."""
+        listed = self._new_listings()
+        if not find_orphans(listed, living, jobs, self._owner):
+            return Sweep()
+        records = all_records()
         rows: list[Instance] = []
         events: list[Event] = []
         strangers: list[Seen] = []
@@ -104,6 +106,14 @@ class Sweeper:
                 strangers.append(orphan.seen)
                 events += self._tell_once(orphan)
         return self._end_strangers(strangers, jobs, Sweep(tuple(rows), tuple(events)), now_s, now_at)
+
+    def _new_listings(self) -> list[Seen]:
+        listed: list[Seen] = []
+        for key, region in self._world.regions.items():
+            if region.complete_s > self._examined.get(key, NEVER_S):
+                self._examined[key] = region.complete_s
+                listed += region.instances
+        return listed
 
     def _tell_once(self, orphan: Orphan) -> list[Event]:
         if orphan.seen.id in self._told:

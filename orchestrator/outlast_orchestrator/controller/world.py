@@ -122,6 +122,11 @@ class World:
     def storage(self, job: str) -> Storage:
         return self.storages.setdefault(job, Storage())
 
+    def prices_are_old(self) -> None:
+        """Every cloud is asked anew; until it answers, the offers stay as they are."""
+        for known in self.offers.values():
+            known.asked_s = NEVER_S
+
     def offers_of(self, job: str, cloud: str) -> OffersOf:
         return self.offers.setdefault((job, cloud), OffersOf())
 
