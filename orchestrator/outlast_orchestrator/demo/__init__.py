@@ -1,0 +1,1 @@
+"""`outlast demo`: a real training whose machines are taken away, and the proof that nothing was lost."""
