@@ -30,15 +30,17 @@ def main() -> None:
 
     checkpointer = outlast.Checkpointer(model=model, optimizer=optimizer)
     step = checkpointer.restore()  # the next step to do: 0 on a fresh start
-    batches = checkpointer.batches(loader(seed=0))  # goes on after the last batch that was consumed
+    data = loader(seed=0)
     while step < steps:
-        inputs, targets = next(batches)
-        loss = functional.mse_loss(model(inputs), targets)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        checkpointer.step(step, loss=loss.item())  # saves when it is time to, and leaves when it must
-        step += 1
+        for inputs, targets in checkpointer.batches(data):  # goes on after the last batch that was consumed
+            loss = functional.mse_loss(model(inputs), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            checkpointer.step(step, loss=loss.item())  # saves when it is time to, and leaves when it must
+            step += 1
+            if step == steps:
+                break
 
     Path("final").mkdir(exist_ok=True)
     torch.save(model.state_dict(), "final/model.pt")
