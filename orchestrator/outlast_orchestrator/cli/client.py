@@ -76,11 +76,16 @@ def read_server_file(folder: Path) -> dict[str, Any] | None:
 def _token(folder: Path) -> str:
     path = folder / "token"
     try:
-        return path.read_text().strip()
+        return path.read_text("utf-8", "replace").strip()
     except OSError as error:
         raise UserError(
             f"{path} can't be read ({error.strerror}): set OUTLAST_TOKEN to an admin token"
         ) from error
+
+
+def _check_token(token: str) -> None:
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise UserError("the token is empty or garbled: look at OUTLAST_TOKEN, or at the file `token`")
 
 
 def who() -> str:
@@ -102,6 +107,7 @@ class Client:
     """One server. Every method raises NoServer, Refused (it will not) or UserError (you asked wrongly)."""
 
     def __init__(self, server: Server) -> None:
+        _check_token(server.token)
         self._server = server
         verify: ssl.SSLContext | bool = True
         if server.ca_file:
