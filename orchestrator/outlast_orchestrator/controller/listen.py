@@ -11,26 +11,24 @@ from collections.abc import Mapping, Sequence
 from outlast.bucket.status import parse_status
 from outlast.protocol.codec import FormatError
 from outlast.protocol.objects import status_key
-from outlast_orchestrator.controller.looks import STATUS_EVERY_S, Looks
-from outlast_orchestrator.controller.nodes import GAP_MAX_S
+from outlast_orchestrator.controller.looks import Looks
+from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.controller.world import Storage, World, is_sign_of_life
 from outlast_orchestrator.core.ports import Clock, Nodes
 from outlast_orchestrator.core.types import Attempt, Instance, Job
 from outlast_orchestrator.core.view import Heard
-
-QUIET_AFTER_S = 4.0  # reports repeat every 3 s: from here on the bucket is asked as well
-STATUS_FRESH_S = 10.0  # a reading of the status objects that was begun longer ago proves nothing
 
 AttemptsByJob = Mapping[str, Sequence[Attempt]]
 InstancesByJob = Mapping[str, Sequence[Instance]]
 
 
 class Ears:
-    def __init__(self, world: World, clock: Clock, nodes: Nodes, looks: Looks) -> None:
+    def __init__(self, world: World, clock: Clock, nodes: Nodes, looks: Looks, rhythm: Rhythm) -> None:
         self._world = world
         self._clock = clock
         self._nodes = nodes
         self._looks = looks
+        self._rhythm = rhythm
         self._last_s: float | None = None
 
     def listen(self, active: Sequence[Job], attempts: AttemptsByJob, instances: InstancesByJob) -> None:
@@ -67,7 +65,7 @@ class Ears:
         """Silence of nodes that were never heard; returns those whose silence may not grow now."""
         gap_s = 0.0 if self._last_s is None else now_s - self._last_s
         self._last_s = now_s
-        if not 0.0 < gap_s <= GAP_MAX_S:
+        if not 0.0 < gap_s <= self._rhythm.gap_max_s:
             gap_s = 0.0
         unreadable: set[str] = set()
         for job in active:
@@ -78,7 +76,7 @@ class Ears:
                 machine = self._world.machine(record, now_s)
                 known = heard.get(record.launch_id)
                 silent_s = machine.unheard_s if known is None else known.silent_s
-                if silent_s >= QUIET_AFTER_S and not self._could_hear(storage, now_s):
+                if silent_s >= self._rhythm.quiet_after_s and not self._could_hear(storage, now_s):
                     unreadable.add(record.launch_id)
                 elif known is None:
                     machine.unheard_s += gap_s
@@ -87,17 +85,17 @@ class Ears:
         return unreadable
 
     def _could_hear(self, storage: Storage, now_s: float) -> bool:
-        return not storage.failing and now_s - storage.status_read_s <= STATUS_FRESH_S
+        return not storage.failing and now_s - storage.status_read_s <= self._rhythm.status_fresh_s
 
     def _ask(self, job: Job, attempts: Sequence[Attempt], records: Sequence[Instance], now_s: float) -> None:
         storage = self._world.storage(job.id)
-        if now_s - storage.status_asked_s < STATUS_EVERY_S:
+        if now_s - storage.status_asked_s < self._rhythm.status_every_s:
             return
         heard = self._nodes.heard()
         quiet = {
             record.launch_id
             for record in records
-            if record.launch_id not in heard or heard[record.launch_id].silent_s >= QUIET_AFTER_S
+            if record.launch_id not in heard or heard[record.launch_id].silent_s >= self._rhythm.quiet_after_s
         }
         if quiet:
             self._looks.read_statuses(job, status_keys(attempts, quiet, heard))

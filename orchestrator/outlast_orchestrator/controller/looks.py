@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.controller.world import (
     OffersRead,
     PointerRead,
+    RegionsRead,
     StatusRead,
     World,
     list_call,
@@ -15,15 +17,7 @@ from outlast_orchestrator.controller.world import (
 from outlast_orchestrator.core.errors import BucketError, Garbage, ProviderError
 from outlast_orchestrator.core.ports import Calls, Clock, Pointers, Provider
 from outlast_orchestrator.core.types import Job
-from outlast_orchestrator.core.view import Call, CallDone, CallKind, PointerSeen, RegionListing
-
-LIST_EVERY_S = 15.0
-LIST_PROBLEM_AFTER_S = 4 * LIST_EVERY_S  # no complete listing for so long: the region is Unknown
-LIST_AGAIN_S = 0.5  # however often it is asked for
-POINTER_EVERY_S = 5.0
-STATUS_EVERY_S = 3.0
-OFFERS_EVERY_S = 300.0  # unless the prices were marked as due before
-OFFERS_AGAIN_S = 5.0  # while a cloud has not answered yet
+from outlast_orchestrator.core.view import NEVER_S, Call, CallDone, CallKind, PointerSeen, RegionListing
 
 
 class Looks:
@@ -36,28 +30,46 @@ class Looks:
         calls: Calls,
         pointers: Pointers,
         providers: Mapping[str, Provider],
+        rhythm: Rhythm,
     ) -> None:
         self._world = world
         self._clock = clock
         self._calls = calls
         self._pointers = pointers
         self._providers = providers
+        self._rhythm = rhythm
 
     def regions(self) -> list[tuple[str, str]]:
-        """All that are configured, of every cloud."""
-        found: list[tuple[str, str]] = []
-        for name, provider in self._providers.items():
-            found += [(name, region) for region in self._regions_of(name, provider)]
-        return found
+        """All that are configured, of every cloud, as far as it has said."""
+        known = self._world.configured
+        return [(cloud, name) for cloud in self._providers for name in known.get(cloud, ())]
 
-    def _regions_of(self, name: str, provider: Provider) -> list[str]:
-        """As known before, when a cloud can't say it now."""
-        try:
-            return provider.regions()
-        except ProviderError:
-            return [region for cloud, region in self._world.regions if cloud == name]
+    def knows_regions(self) -> bool:
+        return all(cloud in self._world.configured for cloud in self._providers)
 
-    def list_regions(self, due_s: float = LIST_EVERY_S, more: Sequence[tuple[str, str]] = ()) -> None:
+    def read_regions(self) -> None:
+        """Asks each cloud which regions are configured, when its answer is old or missing."""
+        now_s = self._clock.monotonic_s()
+        for cloud, provider in self._providers.items():
+            known = cloud in self._world.configured
+            every_s = self._rhythm.regions_every_s if known else self._rhythm.regions_again_s
+            if now_s - self._world.regions_asked_s.get(cloud, NEVER_S) >= every_s:
+                self._world.regions_asked_s[cloud] = now_s
+                self._ask_regions(cloud, provider)
+
+    def _ask_regions(self, cloud: str, provider: Provider) -> None:
+        call = Call(CallKind.REGIONS, cloud)
+
+        def run() -> CallDone:
+            try:
+                self._world.inbox.put(RegionsRead(cloud, tuple(provider.regions())))
+            except ProviderError as error:
+                return CallDone(call, error=error, ended_s=self._clock.monotonic_s())
+            return CallDone(call, ended_s=self._clock.monotonic_s())
+
+        self._calls.start(call, run)
+
+    def list_regions(self, due_s: float, more: Sequence[tuple[str, str]] = ()) -> None:
         """Lists each region whose last listing was begun `due_s` ago or longer."""
         now_s = self._clock.monotonic_s()
         for cloud, name in sorted({*self.regions(), *more}):
@@ -72,7 +84,7 @@ class Looks:
         if provider is None:
             region.problem = f"the cloud {cloud!r} is not configured here any more: configure it again"
             return
-        if begun_s < region.not_before_s or begun_s - region.asked_s < LIST_AGAIN_S:
+        if begun_s < region.not_before_s or begun_s - region.asked_s < self._rhythm.list_again_s:
             return
         call = list_call(cloud, name)
 
@@ -124,7 +136,8 @@ class Looks:
         now_s = self._clock.monotonic_s()
         for cloud in self.clouds_of(job):
             known = self._world.offers_of(job.id, cloud)
-            every_s = OFFERS_AGAIN_S if known.problem or known.offers is None else OFFERS_EVERY_S
+            unknown = bool(known.problem) or known.offers is None
+            every_s = self._rhythm.offers_again_s if unknown else self._rhythm.offers_every_s
             if now_s - known.asked_s >= every_s:
                 self._ask_offers(job, cloud, now_s)
 

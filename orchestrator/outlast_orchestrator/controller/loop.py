@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 import structlog
 
 from outlast_orchestrator.controller.act import Actor, NodeSettings, Retry, log_events
-from outlast_orchestrator.controller.looks import POINTER_EVERY_S, Looks
+from outlast_orchestrator.controller.looks import Looks
 from outlast_orchestrator.controller.news import Troubles, facts
 from outlast_orchestrator.controller.observe import Observer, Snapshot, read_snapshot
+from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.controller.schedule import PRICES, RETENTION, SWEEP, Due
 from outlast_orchestrator.controller.sweep import Adoption, Sweeper
 from outlast_orchestrator.controller.world import NOT_LISTED_YET, World
@@ -32,7 +33,6 @@ from outlast_orchestrator.core.ports import (
 from outlast_orchestrator.core.types import Job
 from outlast_orchestrator.core.view import JobView, Limits
 
-WAIT_MAX_S = 1.0
 WAIT_MIN_S = 0.02  # a burst of messages is one tick
 AGAIN_S = 1.0  # after trouble with the store, and while another controller leads
 FIRST_LISTING_LIMIT_S = 20.0
@@ -63,6 +63,7 @@ class Parts:
     holder: str  # random, of this process
     sleep: Callable[[float], None]
     retry: Retry = field(default_factory=Retry)
+    rhythm: Rhythm = field(default_factory=Rhythm)
     leader_ttl_s: float = 15.0
     keep_events_s: float = 90 * DAY_S
 
@@ -72,11 +73,14 @@ class _Reign:
 
     def __init__(self, parts: Parts, term: Term) -> None:
         clock, store, nodes, calls = parts.clock, parts.store, parts.nodes, parts.calls
+        limits, rhythm = parts.limits, parts.rhythm
         self.term = term
         self.begun_s = clock.monotonic_s()
         self.world = World(self.begun_s)
-        self.looks = Looks(self.world, clock, calls, parts.pointers, parts.providers)
-        self.observer = Observer(self.world, clock, store, nodes, calls, self.looks, parts.limits)
+        self.looks = Looks(self.world, clock, calls, parts.pointers, parts.providers, rhythm)
+        self.observer = Observer(
+            self.world, clock, store, nodes, calls, self.looks, parts.limits, parts.rhythm
+        )
         self.actor = Actor(
             self.world,
             clock,
@@ -91,7 +95,7 @@ class _Reign:
             parts.sleep,
             parts.retry,
         )
-        adoption = Adoption(parts.node.key, parts.limits(list(parts.providers)).instance_life_max_s)
+        adoption = Adoption(parts.node.key, limits(list(parts.providers)).instance_life_max_s)
         self.sweeper = Sweeper(self.world, store.owner(), adoption)
         self.troubles = Troubles()
         self.marks = store.fact_marks()
@@ -157,10 +161,10 @@ class Controller:
         active = snapshot.active()
         for job in active:
             self._one(reign, job, snapshot)
-        now_s = self._parts.clock.monotonic_s()
+        now_s, tick_s = self._parts.clock.monotonic_s(), self._parts.rhythm.tick_s
         self._wakes_s = {job.id: self._wakes_s[job.id] for job in active if job.id in self._wakes_s}
-        soonest_s = min(self._wakes_s.values(), default=now_s + WAIT_MAX_S)
-        return min(max(soonest_s - now_s, 0.0), WAIT_MAX_S)
+        soonest_s = min(self._wakes_s.values(), default=now_s + tick_s)
+        return min(max(soonest_s - now_s, 0.0), tick_s)
 
     def _one(self, reign: _Reign, job: Job, snapshot: Snapshot) -> None:
         """One job's turn. Whatever goes wrong with it stays with it."""
@@ -221,8 +225,8 @@ class Controller:
             reign.world.prices_are_old()
         if parts.due.take(RETENTION):
             parts.store.forget_events(reign.term, parts.clock.wall_s() - parts.keep_events_s)
-        if parts.due.take(SWEEP):
-            reign.looks.list_regions(due_s=0.0)
+        if reign.looks.knows_regions() and parts.due.take(SWEEP):
+            reign.looks.list_regions(0.0)
         return self._sweep(reign, snapshot) if reign.sweeper.due() else snapshot
 
     def _sweep(self, reign: _Reign, snapshot: Snapshot) -> Snapshot:
@@ -240,7 +244,7 @@ class Controller:
         for stranger in found.terminate:
             reign.actor.terminate(reign.term, stranger, f"{stranger.launch_id}/{stranger.id}")
         for job in found.unread[:SWEEP_POINTERS_MAX]:
-            if now_s - reign.world.storage(job).pointer_asked_s >= POINTER_EVERY_S:
+            if now_s - reign.world.storage(job).pointer_asked_s >= parts.rhythm.pointer_every_s:
                 reign.looks.read_pointer(snapshot.jobs[job])
         return read_snapshot(parts.store) if found.rows else snapshot
 
@@ -250,7 +254,7 @@ class Controller:
         if self._parts.clock.monotonic_s() - reign.begun_s > FIRST_LISTING_LIMIT_S:
             return True
         regions = [reign.world.region(cloud, name) for cloud, name in reign.looks.regions()]
-        return all(region.problem != NOT_LISTED_YET for region in regions)
+        return reign.looks.knows_regions() and all(region.problem != NOT_LISTED_YET for region in regions)
 
     # leadership
 

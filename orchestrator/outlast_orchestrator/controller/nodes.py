@@ -7,10 +7,10 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 from outlast.protocol.messages import Command, Reply, Report
+from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.core.ports import Clock
 from outlast_orchestrator.core.view import NEVER_S, Heard
 
-GAP_MAX_S = 5.0  # a longer pause between two ticks means that this controller was away, not the nodes
 BOOTS_REMEMBERED = 64  # older boots of one agent, to know a report that comes late
 
 
@@ -32,8 +32,11 @@ class _Node:
 class NodeRegistry:
     """Implements `core.ports.Nodes`. Every method is short and safe from any thread."""
 
-    def __init__(self, clock: Clock, wake: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, clock: Clock, wake: Callable[[], None] = lambda: None, gap_max_s: float = Rhythm.gap_max_s
+    ) -> None:
         self._clock = clock
+        self._gap_max_s = gap_max_s
         self._wake = wake
         self._lock = threading.Lock()
         self._nodes: dict[str, _Node] = {}
@@ -55,7 +58,7 @@ class NodeRegistry:
         with self._lock:
             since_s, self._accounted_s = self._accounted_s, now_s
             gap_s = 0.0 if since_s is None else now_s - since_s
-            if not readable or not 0.0 < gap_s <= GAP_MAX_S:
+            if not readable or not 0.0 < gap_s <= self._gap_max_s:
                 return
             for launch_id, node in self._nodes.items():
                 if launch_id not in unreadable:

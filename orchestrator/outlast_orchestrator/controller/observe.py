@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from outlast_orchestrator.controller.listen import Ears
-from outlast_orchestrator.controller.looks import LIST_PROBLEM_AFTER_S, POINTER_EVERY_S, Looks
+from outlast_orchestrator.controller.looks import Looks
+from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.controller.world import World
 from outlast_orchestrator.core.ledger import cost_usd
 from outlast_orchestrator.core.ports import Calls, Clock, Nodes, Store
@@ -85,6 +86,7 @@ class Observer:
         calls: Calls,
         looks: Looks,
         limits: Callable[[Sequence[str]], Limits],
+        rhythm: Rhythm,
     ) -> None:
         self._world = world
         self._clock = clock
@@ -93,7 +95,8 @@ class Observer:
         self._calls = calls
         self._looks = looks
         self._limits = limits
-        self._ears = Ears(world, clock, nodes, looks)
+        self._rhythm = rhythm
+        self._ears = Ears(world, clock, nodes, looks, rhythm)
         self._spent_before: dict[str, tuple[frozenset[str], float]] = {}
 
     def look(self) -> Snapshot:
@@ -130,7 +133,7 @@ class Observer:
                 self._world.list_ended(one, now_s)
                 regions = {r.job for r in records.values() if _region_key(r) == key}
                 concerned = sorted(regions)
-            elif kind is CallKind.OFFERS:
+            elif kind in (CallKind.OFFERS, CallKind.REGIONS):
                 concerned = []  # nobody waits for it: the offers themselves are in the view
             else:
                 self._world.read_ended(one)
@@ -142,15 +145,17 @@ class Observer:
         self, active: Sequence[Job], records: Sequence[Instance], busy: Mapping[str, Sequence[Instance]]
     ) -> None:
         now_s = self._clock.monotonic_s()
+        self._looks.read_regions()
         for job in active:
             storage = self._world.storage(job.id)
             idle = job.wanted is not Wanted.RUN and storage.pointer_read and not busy.get(job.id)
-            if not idle and now_s - storage.pointer_asked_s >= POINTER_EVERY_S:
+            if not idle and now_s - storage.pointer_asked_s >= self._rhythm.pointer_every_s:
                 self._looks.read_pointer(job)
             if job.wanted is Wanted.RUN:
                 self._looks.read_offers(job)
         if active or records:
-            self._looks.list_regions(more=[_region_of(record) for record in records])
+            more = [_region_of(record) for record in records]
+            self._looks.list_regions(self._rhythm.list_every_s, more)
 
     # views
 
@@ -199,7 +204,7 @@ class Observer:
         if region.problem:
             return region.problem
         age_s = now_s - region.complete_s
-        return f"no complete listing for {age_s:.0f} s" if age_s > LIST_PROBLEM_AFTER_S else ""
+        return f"no complete listing for {age_s:.0f} s" if age_s > self._rhythm.listed_within_s else ""
 
     def _offers(self, job: Job) -> tuple[Offer, ...] | None:
         """None as long as a cloud that might still have the only offer has not answered."""

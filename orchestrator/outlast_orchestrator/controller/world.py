@@ -53,7 +53,13 @@ class OffersRead:
     problem: str = ""
 
 
-Arrival = RegionListing | PointerRead | StatusRead | OffersRead
+@dataclass(frozen=True)
+class RegionsRead:
+    cloud: str
+    regions: tuple[str, ...]
+
+
+Arrival = RegionsRead | RegionListing | PointerRead | StatusRead | OffersRead
 
 
 @dataclass
@@ -110,6 +116,8 @@ class World:
     def __init__(self, now_s: float) -> None:
         self.started_s = now_s
         self.inbox: queue.SimpleQueue[Arrival] = queue.SimpleQueue()  # filled by the calls' threads
+        self.configured: dict[str, tuple[str, ...]] = {}  # cloud → its configured regions
+        self.regions_asked_s: dict[str, float] = {}
         self.regions: dict[tuple[str, str], Region] = {}
         self.machines: dict[str, Machine] = {}
         self.storages: dict[str, Storage] = {}
@@ -148,6 +156,8 @@ class World:
                 self._pointer(arrival)
             elif isinstance(arrival, StatusRead):
                 self._statuses(arrival)
+            elif isinstance(arrival, RegionsRead):
+                self.configured[arrival.cloud] = arrival.regions
             else:
                 known = self.offers_of(arrival.job, arrival.cloud)
                 known.problem = arrival.problem

@@ -124,6 +124,7 @@ class CallKind(str, enum.Enum):
     LIST = "list"  # key: cloud/region
     STATUS = "status"  # key: job id; status objects of nodes that are not heard
     OFFERS = "offers"  # key: cloud/job id
+    REGIONS = "regions"  # key: cloud
 
 
 @dataclass(frozen=True)
