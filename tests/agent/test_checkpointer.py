@@ -201,13 +201,14 @@ def test_a_cadence_that_means_nothing_is_refused(tmp_path: Path, every: Any) -> 
 def test_a_save_right_after_a_restore_loses_neither_position_nor_randomness(tmp_path: Path) -> None:
     def begin(folder: Path) -> tuple[outlast.Checkpointer, Any]:
         torch.manual_seed(5)
-        loader = torch.utils.data.DataLoader(list(range(12)), batch_size=2, shuffle=True)
+        data = torch.utils.data.TensorDataset(torch.arange(12))
+        loader: Any = torch.utils.data.DataLoader(data, batch_size=2, shuffle=True)
         return outlast.Checkpointer(dir=folder, every=None), loader
 
     checkpointer, loader = begin(tmp_path / "a")
     order = []
     for number, batch in enumerate(checkpointer.batches(loader)):
-        order.append(batch.tolist())
+        order.append(batch[0].tolist())
         if number == 2:
             checkpointer.save(number)
     again, loader = begin(tmp_path / "a")
@@ -217,7 +218,7 @@ def test_a_save_right_after_a_restore_loses_neither_position_nor_randomness(tmp_
     again.save(2)
     last, loader = begin(tmp_path / "b")
     assert last.restore() == 3
-    assert [batch.tolist() for batch in last.batches(loader)] == order[3:]
+    assert [batch[0].tolist() for batch in last.batches(loader)] == order[3:]
 
 
 def test_a_loader_with_its_own_state_is_asked_for_it(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def main() -> None:
             noise = float(numpy.random.rand()) * 1e-3 + random.random() * 1e-3
             loss = torch.nn.functional.cross_entropy(net(x), y) * (1 + noise)
             optimizer.zero_grad()
-            loss.backward()
+            torch.autograd.backward(loss)
             optimizer.step()
             scheduler.step()
             checkpointer.values["total"] += loss.item()

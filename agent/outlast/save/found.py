@@ -1,4 +1,4 @@
-"""What the look at the trainer's folder speaks about: candidates, verdicts and finds. Pure."""
+"""What the look at the trainer's folder speaks about: candidates, verdicts and finds."""
 
 from __future__ import annotations
 
