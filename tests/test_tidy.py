@@ -35,6 +35,7 @@ PURE_PLACES = (
     "agent/outlast/cadence.py",
 )
 TRAINERS = "/demo/job/"  # a user's training script, not a part of us
+RULE_BOOK = ("tests/test_tidy.py", "tests/test_tidy_catches.py")  # these name what they forbid
 SPEAKS = ("/cli/", "/demo/")
 PROVIDER_NAMES = re.compile(r"(?<![A-Za-z])(aws|amazon|ec2|boto3|gcp|gce|google|azure)(?![A-Za-z])", re.I)
 PROVIDER_PLACES = ("/providers/", "/notices/", "/server.py")
@@ -143,7 +144,7 @@ def speech(module: Module) -> Iterator[tuple[int, str]]:
 
 
 def fakes(module: Module) -> Iterator[tuple[int, str]]:
-    if module.name in ("tests/test_tidy.py",):
+    if module.name in RULE_BOOK:
         return
     for number, line in enumerate(module.source.splitlines(), 1):
         if re.search(r"\bmock\.patch|MagicMock|monkeypatch\.setattr|unittest\.mock|mocker\.", line):
@@ -151,7 +152,7 @@ def fakes(module: Module) -> Iterator[tuple[int, str]]:
 
 
 def unfinished(module: Module) -> Iterator[tuple[int, str]]:
-    if module.name == "tests/test_tidy.py":
+    if module.name in RULE_BOOK:
         return
     for number, line in enumerate(module.source.splitlines(), 1):
         if re.search(r"#.*\b(TODO|FIXME|XXX|HACK)\b|raise NotImplementedError", line):
