@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+from outlast.protocol.limits import (
+    LOG_CHUNK_EVERY_S,
+    NOTICE_POLL_S,
+    POINTER_LOOK_EVERY_S,
+    REPORT_EVERY_S,
+    STATUS_EVERY_S,
+)
+
 RETRY_FIRST_S = 1.0
 RETRY_MAX_S = 30.0
 CLAIM_EVERY_S = 1.0  # a claim that had to wait is tried again this often
@@ -16,6 +26,23 @@ COMMIT_S = 1.0  # manifest and pointer, before anything was measured
 OVER_OFF_S = 600.0  # an assignment is over and no other comes: the machine is of no use to anyone
 FENCED_OFF_S = 60.0  # the same, once superseded: nobody will give this node work again
 ASK_AGAIN_S = 60.0  # a request for a save that nothing answered is repeated
+
+
+@dataclass(frozen=True)
+class Pace:
+    """The periods of everything that is repeated. The simulation passes longer ones, and the same code."""
+
+    report_every_s: float = REPORT_EVERY_S
+    status_every_s: float = STATUS_EVERY_S
+    notice_poll_s: float = NOTICE_POLL_S
+    pointer_look_every_s: float = POINTER_LOOK_EVERY_S
+    log_every_s: float = LOG_CHUNK_EVERY_S
+    scan_every_s: float = 0.5  # the checkpoint folder
+    trainer_every_s: float = 0.2  # exit and progress
+    outputs_every_s: float = 15.0
+    alive_every_s: float = 3.0  # the file that the dead-man switch watches
+    hang_s: float = 25.0  # one hanging request for commands
+    freeze_s: float = 5.0  # the loop was due and came this much later: the node was frozen
 
 
 def retry_in_s(tries: int) -> float:

@@ -56,7 +56,9 @@ def decide(view: AgentView) -> Decision:
 def _lease_lost(view: AgentView, assignment: Assignment | None) -> Decision:
     """Nobody can know any more that this node lives, so another may be at work: stop, and stop costing."""
     away_s = view.now_s - view.alive_s
-    why = f"neither the controller nor the bucket took a write for {away_s:.0f} s (lease {view.lease_s:.0f} s)"
+    why = (
+        f"neither the controller nor the bucket took a write for {away_s:.0f} s (lease {view.lease_s:.0f} s)"
+    )
     kill = _kill(assignment, why, 0.0) if assignment is not None else ()
     return Decision((*kill, *(() if view.powering_off else (PowerOff(why),))), why)
 
@@ -64,7 +66,7 @@ def _lease_lost(view: AgentView, assignment: Assignment | None) -> Decision:
 def _superseded(assignment: Assignment) -> Decision:
     """Another attempt owns the job: the trainer dies first, and nothing more is written for it."""
     why = assignment.fenced_why
-    if assignment.trainer.stage in (Stage.NONE, Stage.DEAD, Stage.SETTLED):
+    if assignment.trainer.stage in (Stage.NONE, Stage.DEAD, Stage.SETTLING, Stage.SETTLED):
         # An alarm (the pointer vanished) ends here too, but as a failure that a person must look at.
         return Decision((Over(AgentState.FAILED if assignment.failure else AgentState.FENCED, why),), why)
     return Decision(_kill(assignment, why, 0.0), why)
@@ -171,7 +173,8 @@ def _claimed(view: AgentView, assignment: Assignment) -> Decision:
     if stage is Stage.SETTLED:
         rest = _finish(view, assignment, reason)
         return Decision((*acts, *rest.acts), rest.why)
-    return Decision(tuple(acts), "starting the trainer" if stage is Stage.STARTING else "ending the trainer")
+    waits = {Stage.STARTING: "starting the trainer", Stage.ENDING: "ending the trainer"}
+    return Decision(tuple(acts), waits.get(stage, "looking for the trainer's last save"))
 
 
 def _before_start(view: AgentView, assignment: Assignment, reason: Leaving | None) -> Decision:

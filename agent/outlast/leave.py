@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from outlast.acts import AskSave, Decision, Kill, Leave, Stay
 from outlast.cadence import COMMIT_S, FINAL_GRACE_S, KILL_GRACE_S, save_due_s
 from outlast.protocol.messages import CommandKind
-from outlast.view import NEVER_S, AgentView, Assignment, Chore, Plan
+from outlast.view import NEVER_S, AgentView, Assignment, Plan
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,12 @@ def choose(view: AgentView, assignment: Assignment, reason: Leaving) -> Leave:
     if need_s <= left_s:
         return Leave(Plan.SAVE, f"a final save takes about {need_s:.0f} s of the {left_s:.0f} s left")
     if saving.idle:
-        return Leave(Plan.SAVE, f"a final save may need {need_s:.0f} s of {left_s:.0f} s, but nothing else is left")
-    return Leave(Plan.FINISH, f"a final save needs {need_s:.0f} s of {left_s:.0f} s: finishing the upload under way")
+        return Leave(
+            Plan.SAVE, f"a final save may need {need_s:.0f} s of {left_s:.0f} s, but nothing else is left"
+        )
+    return Leave(
+        Plan.FINISH, f"a final save needs {need_s:.0f} s of {left_s:.0f} s: finishing the upload under way"
+    )
 
 
 def drain(view: AgentView, assignment: Assignment, reason: Leaving) -> Decision:
@@ -103,12 +107,16 @@ def _await_final(view: AgentView, assignment: Assignment, reason: Leaving) -> De
     upload_s = (assignment.saving.upload_s or 0.0) + COMMIT_S
     last_moment_s = None if reason.by_s is None else reason.by_s - upload_s
     if _past(view, last_moment_s):
-        return Decision((Kill(f"{reason.why}; no time is left for a save", 0.0),), "out of time for a final save")
+        return Decision(
+            (Kill(f"{reason.why}; no time is left for a save", 0.0),), "out of time for a final save"
+        )
     if not _final_is_here(assignment):
         return Decision((), f"waiting for the final save: {reason.why}")
     if view.now_s < assignment.saving.found_s + FINAL_GRACE_S or _leaves_by_itself(assignment):
         return Decision((), "the final save is on the disk; the trainer may leave by itself")
-    return Decision((Kill(f"{reason.why}; its final save is on the disk", KILL_GRACE_S),), "ending the trainer")
+    return Decision(
+        (Kill(f"{reason.why}; its final save is on the disk", KILL_GRACE_S),), "ending the trainer"
+    )
 
 
 def _final_is_here(assignment: Assignment) -> bool:
@@ -132,8 +140,3 @@ def _leaves_by_itself(assignment: Assignment) -> bool:
 
 def _past(view: AgentView, moment_s: float | None) -> bool:
     return moment_s is not None and view.now_s >= moment_s
-
-
-def drained(assignment: Assignment) -> bool:
-    """Nothing of this assignment is left to do on the way to the bucket."""
-    return assignment.saving.idle and assignment.saving.prune is not Chore.DOING

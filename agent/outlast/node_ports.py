@@ -14,6 +14,7 @@ from typing import Protocol
 from outlast.ports import Source
 from outlast.protocol.messages import Work, WriterRef
 from outlast.protocol.objects import Manifest
+from outlast.restore import Sink
 from outlast.save.types import StableCopy
 from outlast.trainer_contract import SaveAnswer, SaveRequest
 
@@ -51,7 +52,6 @@ class TrainerProgress:
     """What the trainer says of itself, if it imports `outlast`; all unknown for any other command."""
 
     step: int | None = None  # last finished step
-    age_s: float | None = None  # since that step
     done: bool = False  # it called `outlast.done()`: exit 0 is the end of the work, asked to leave or not
     polls: bool = False  # it reads the control file: asked to leave, it saves and exits by itself
     answer: SaveAnswer | None = None  # to the last request
@@ -78,7 +78,7 @@ class Trainer(Protocol):
         """How the main process ended; None while it runs or was never started. Never blocks."""
 
     def pids(self) -> tuple[int, ...]:
-        """Every living process of the tree, for looking who has a file open."""
+        """Every living process of the tree, for looking who has a file open. Any task may call this."""
 
     def progress(self) -> TrainerProgress: ...
 
@@ -87,6 +87,14 @@ class Trainer(Protocol):
 
         False: something is still there (a process in uninterruptible sleep); call again.
         """
+
+
+@dataclass(frozen=True)
+class Places:
+    """Absolute paths that the trainer is told."""
+
+    checkpoint_dir: str
+    attempt_dir: str  # new for each attempt: control files and progress
 
 
 class Workplace(Protocol):
@@ -99,26 +107,13 @@ class Workplace(Protocol):
         Raises NodeTrouble (phase "code" or "setup"), and BucketError while the code can't be had.
         """
 
-    def checkpoint_dir(self, work: Work) -> str:
-        """Absolute path of the folder that the trainer saves into."""
+    def places(self, work: Work, generation: int) -> Places: ...
 
-    def sink(self, work: Work, manifest: Manifest) -> RestoreSink:
+    def sink(self, work: Work) -> Sink:
         """Where a checkpoint is restored to: under the checkpoint folder, by the name its trainer expects."""
 
-
-class RestoreSink(Protocol):
-    """A folder being restored. Nothing of it is visible to the trainer before `finish`."""
-
-    def has(self, path: str, size: int, digest: str) -> bool:
-        """The file is here already, whole: it was hashed and matches (an in-place restart)."""
-
-    def write(self, path: str, chunks: Iterable[bytes]) -> None:
-        """Writes one file as its bytes arrive; an exception of `chunks` leaves nothing. Raises NodeTrouble."""
-
-    def finish(self) -> str:
-        """All files are there and verified: makes them visible at once; returns the absolute path."""
-
-    def discard(self) -> None: ...
+    def resume_from(self, work: Work, manifest: Manifest) -> str:
+        """What the trainer is told to resume from, once it is restored: a folder, or its only file."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +132,7 @@ class SaveSeen:
 
     copy: StableCopy | None = None  # the newest complete save not handed out before
     discarded: tuple[str, ...] = ()  # one line each: what was seen and why it can't be used
-    trouble: str = ""  # a copy that could not be made (disk full, …)
+    pending: bool = False  # something is there that is not complete yet
 
 
 class Saves(Protocol):

@@ -29,7 +29,7 @@ def verdict(assignment: Assignment, reason: Leaving | None) -> Release | End:
         return Release(reason.why)
     if code is None or trainer.killed_why:
         return Release(trainer.killed_why or "the trainer is gone")
-    if left_on_request(assignment):
+    if left_on_request(assignment) and (code == 0 or reason is not None):
         # Hugging Face's just-in-time save ends with 0 too: the work is not over because it obeyed.
         why = reason.why if reason is not None else "the request was withdrawn too late"
         return Release(f"the trainer left with code {code} after it was asked to save ({why})")

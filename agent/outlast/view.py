@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from outlast.cadence import Pace
 from outlast.node_ports import TrainerExit, TrainerProgress
 from outlast.protocol.limits import LEASE_S
 from outlast.protocol.messages import (
@@ -63,7 +64,8 @@ class Stage(str, enum.Enum):
     ALIVE = "alive"
     ENDING = "ending"  # its tree is being killed: by our wish, or what it left behind
     DEAD = "dead"  # no process of it is left
-    SETTLED = "settled"  # and the folder was looked at for the last time
+    SETTLING = "settling"  # its folder is looked at for the last time
+    SETTLED = "settled"  # nothing new will come out of it
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class TrainerView:
     exit: TrainerExit | None = None
     killed_why: str = ""  # we ended it, and why; "": it ended by itself, or lives
     progress: TrainerProgress = field(default_factory=TrainerProgress)
+    step_s: float | None = None  # when its last step was seen
     stepped: bool = False  # finished a step of its own in this attempt
 
 
@@ -101,6 +104,7 @@ class Saving:
     committing: bool = False
     durable: ManifestRef | None = None
     durable_s: float | None = None
+    base: ManifestRef | None = None  # restored or committed by this attempt: its files may be named again
     found_step: int | None = None  # newest complete save on the disk
     found_s: float = NEVER_S
     skipped: int = 0
@@ -141,7 +145,10 @@ class Assignment:
     prepare_retry_s: float = NEVER_S
     writer: str = ""
     remember: Chore = Chore.TODO
-    permission: Permission | None = None  # from the answer to a report that said WAITING; one claim uses it up
+    permission: Permission | None = (
+        None  # from the answer to a report that said WAITING; one claim uses it up
+    )
+    last_run: Permission | None = None  # as the hanging request brought it: a change is worth a try at once
     claim: Chore = Chore.TODO
     claim_tries: int = 0
     claim_not_before_s: float = NEVER_S
@@ -166,6 +173,8 @@ class Assignment:
     fenced_why: str = ""
     failure: Failure | None = None
     closing: Chore = Chore.TODO  # release or end
+    closing_as: AgentState = AgentState.RELEASED
+    closing_why: str = ""
     closing_retry_s: float = NEVER_S
     closing_tries: int = 0
     over: AgentState | None = None
@@ -205,6 +214,7 @@ class Telling:
     status_in_flight: bool = False
     status_s: float = NEVER_S
     status_state: str = ""
+    commands_number: int = 0  # of the newest reply that was obeyed
     link_trouble: str = ""
     facts: tuple[Fact, ...] = ()  # age_s counts from `facts_s` of the same index
     facts_s: tuple[float, ...] = ()
@@ -218,11 +228,14 @@ class AgentView:
     woke_s: float  # start, or the end of the last freeze: both paths get a chance before the lease is judged
     alive_s: float  # when the last successful write to controller or bucket was sent
     lease_s: float = LEASE_S
+    pace: Pace = field(default_factory=Pace)
     commands: tuple[Command, ...] = ()  # as of the newest reply
     assignment: Assignment | None = None
     generation_max: int = 0  # of all assignments that were ever taken here and left
     past: tuple[WriterRef, ...] = ()  # writers of earlier assignments: a late claim is released at once
-    stray: WriterRef | None = None  # one of them, seen running in the pointer
+    stray: WriterRef | None = None  # one of them that must be settled: found at start, or seen in the pointer
+    remembered_rank: int = 0  # of the assignment that this agent had before it was restarted
+    remembered_attempt: str = ""
     recovering: bool = False
     recover_retry_s: float = NEVER_S
     notice: NoticeView | None = None

@@ -1,0 +1,207 @@
+"""All tasks of one agent: hands each act to the task that owns what it touches, and aims those that look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from outlast.acts import (
+    Act,
+    AskSave,
+    Begin,
+    Claim,
+    Commit,
+    End,
+    FinishOutputs,
+    Kill,
+    Over,
+    PowerOff,
+    Prepare,
+    Prune,
+    Recover,
+    Release,
+    Remember,
+    Restore,
+    Settle,
+    Start,
+    Stay,
+    Upload,
+)
+from outlast.bucket.outcomes import Applied
+from outlast.cadence import Pace
+from outlast.launch import trainer_order
+from outlast.news import Committed, News
+from outlast.node_ports import Node, NodeMemory
+from outlast.ports import Bucket, Link, Runtime
+from outlast.protocol.messages import WriterRef
+from outlast.save.types import StableCopy
+from outlast.tasks.desk import Desk, Flag, Post
+from outlast.tasks.link import HangTask, ReportTask, StatusTask
+from outlast.tasks.logs import LogsTask, LogTarget
+from outlast.tasks.outputs import OutputsTask
+from outlast.tasks.pointer import PointerTask, writer_of
+from outlast.tasks.saving import FinderTask, ShipperTask
+from outlast.tasks.trainer import TrainerTask
+from outlast.tasks.watch import NoticeTask, Target, WatchdogTask
+from outlast.tasks.workplace import WorkplaceTask
+from outlast.trainer_contract import SaveRequest
+from outlast.view import AgentView, Assignment, Identity, Stage
+
+TOKEN_BYTES = 6
+PAST_MAX = 20
+
+
+class Crew:
+    def __init__(
+        self,
+        identity: Identity,
+        runtime: Runtime,
+        link: Link,
+        bucket: Bucket,
+        node: Node,
+        post: Post,
+        pace: Pace,
+    ) -> None:
+        self._identity = identity
+        self._runtime = runtime
+        self._node = node
+        self._off = Flag()  # calls off what is long, once the assignment is on its way out
+        self._target = Target()
+        self._log_target: LogTarget | None = None
+        self.reports = ReportTask(runtime, link, post)
+        self.status = StatusTask(runtime, bucket, post)
+        self._pointer = PointerTask(runtime, bucket, identity, post)
+        self._shipper = ShipperTask(runtime, bucket, identity, post)
+        self._trainer = TrainerTask(runtime, node.trainer, node.saves, post, pace.trainer_every_s)
+        self._finder = FinderTask(runtime, node.saves, node.trainer, post, pace.scan_every_s)
+        self._outputs = OutputsTask(runtime, bucket, node.outputs, post, pace.outputs_every_s)
+        self._workplace = WorkplaceTask(
+            runtime, bucket, node.workplace, node.outputs, node.disk, self._pointer, post
+        )
+        self._logs = LogsTask(runtime, bucket, node.logs, identity.boot, pace.log_every_s)
+        self._watchdog = WatchdogTask(runtime, bucket, identity.job, post, pace.pointer_look_every_s)
+        self._power = Desk(runtime, "power")
+        HangTask(runtime, link, post, pace.hang_s)
+        NoticeTask(runtime, node.notices, post, pace.notice_poll_s)
+
+    def carry_out(self, view: AgentView, act: Act) -> None:
+        """`view` is the one after the act was marked as under way."""
+        if isinstance(act, PowerOff):
+            self._power.give(lambda: self._node.power.off(act.why))
+        elif isinstance(act, Recover):
+            assert view.stray is not None
+            self._pointer.recover(view.stray, view.remembered_attempt)
+        elif isinstance(act, Begin):
+            self._off = Flag()
+        elif view.assignment is not None:
+            if isinstance(act, (Prepare, Remember, Claim, Restore, Start)):
+                self._lead_in(view, view.assignment, act)
+            elif isinstance(act, (Upload, Commit, Prune)):
+                self._ship(view.assignment, act)
+            else:
+                self._lead_out(view.assignment, act)
+
+    def _lead_in(self, view: AgentView, assignment: Assignment, act: Act) -> None:
+        if isinstance(act, Prepare):
+            self._workplace.prepare(assignment, self._off)
+        elif isinstance(act, Remember):
+            writer = f"{self._identity.instance}-{self._runtime.token(TOKEN_BYTES)}"
+            memory = NodeMemory(
+                assignment.generation, assignment.rank, assignment.attempt, writer, view.past[-PAST_MAX:]
+            )
+            self._workplace.remember(assignment.generation, memory)
+        elif isinstance(act, Claim):
+            self._pointer.claim(assignment, act.permission)
+        elif isinstance(act, Restore):
+            assert assignment.pointer is not None
+            self._workplace.restore(assignment, assignment.pointer)
+        elif isinstance(act, Start):
+            work, generation = assignment.work, assignment.generation
+            places = self._node.workplace.places(work, generation)
+            order = trainer_order(self._identity, work, generation, places, assignment.resume)
+            self._trainer.start(order, work, f"g{generation}-{self._identity.boot}")
+
+    def _ship(self, assignment: Assignment, act: Upload | Commit | Prune) -> None:
+        saving, generation = assignment.saving, assignment.generation
+        if isinstance(act, Upload):
+            self._shipper.upload(generation, act.copy, saving.base, self._off)
+        elif isinstance(act, Commit):
+            assert saving.draft is not None
+            self._pointer.commit(generation, saving.draft)
+        else:
+            self._pointer.prune(generation)
+
+    def _lead_out(self, assignment: Assignment, act: Act) -> None:
+        generation, exit_ = assignment.generation, assignment.trainer.exit
+        if isinstance(act, AskSave):
+            request = SaveRequest(self._runtime.token(TOKEN_BYTES), act.final, act.why, act.limit_s)
+            self._trainer.ask_save(generation, request)
+        elif isinstance(act, Stay):
+            self._trainer.withdraw_save()
+        elif isinstance(act, Kill):
+            self._trainer.kill(generation, act.grace_s)
+        elif isinstance(act, Settle):
+            code = exit_.code if exit_ is not None else 1
+            self._finder.settle(generation, code, by_itself=not assignment.trainer.killed_why)
+        elif isinstance(act, FinishOutputs):
+            self._outputs.finish(generation, assignment.work, self._off)
+        elif isinstance(act, (Release, End, Over)):
+            self._off.set()
+            if isinstance(act, Release):
+                self._pointer.release(generation, act.why)
+            elif isinstance(act, End):
+                self._pointer.end(generation, act.code, act.why)
+
+    # what follows from a change of the view, whatever caused it
+
+    def follow(self, before: AgentView, after: AgentView, news: News) -> None:
+        """Aims the tasks that look on their own, and frees the copies that nobody needs any more."""
+        self._aim(after)
+        old, new = before.assignment, after.assignment
+        committed = isinstance(news, Committed) and isinstance(news.outcome, Applied)
+        kept = {id(copy) for copy in _copies(new)}
+        for copy in _copies(old):
+            if id(copy) not in kept:
+                durable = committed and old is not None and copy is old.saving.under_way
+                (self._finder.committed if durable else self._finder.drop)(copy)
+        if new is None:
+            return
+        if new.fenced_why:
+            self._off.set()
+        same = old is not None and old.generation == new.generation
+        stage_before = old.trainer.stage if same and old is not None else Stage.NONE
+        if new.trainer.stage is Stage.ALIVE and stage_before is not Stage.ALIVE:
+            self._finder.follow(new.generation)
+            self._outputs.follow(new.generation, new.work)
+        if same and old is not None and new.trainer.progress.step != old.trainer.progress.step:
+            self._finder.hint(new.trainer.progress.step)
+        if new.over is not None and (not same or old is None or old.over is None):
+            self._finder.leave()
+            self._outputs.leave()
+
+    def say(self, line: str) -> None:
+        self._logs.say(line)
+
+    def _aim(self, view: AgentView) -> None:
+        assignment, me, past = view.assignment, None, view.past
+        if assignment is not None and assignment.writer:
+            if assignment.over is not None:
+                past = (*past, WriterRef(assignment.generation, assignment.writer))
+            elif assignment.claimed:
+                me = writer_of(self._identity, assignment.generation, assignment.writer, assignment.attempt)
+        target = Target(me, past)
+        if target != self._target:
+            self._target = target
+            self._watchdog.aim(target)
+        if assignment is not None:
+            logs = LogTarget(assignment.generation, assignment.rank)
+            if logs != self._log_target:
+                self._log_target = logs
+                self._logs.aim(logs)
+
+
+def _copies(assignment: Assignment | None) -> Iterator[StableCopy]:
+    if assignment is None:
+        return
+    for copy in (assignment.saving.waiting, assignment.saving.under_way):
+        if copy is not None:
+            yield copy

@@ -1,0 +1,110 @@
+"""Takes news of saves and of the bucket into the view: found, uploaded, committed, pruned. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from outlast.bucket.outcomes import Applied, Mine, Rebase
+from outlast.facts import (
+    SAVE_DISCARDED,
+    SAVE_FOUND,
+    SAVE_SKIPPED,
+    note,
+    with_assignment,
+    with_saving,
+)
+from outlast.fold_storage import later, mended, pointer_said, troubled
+from outlast.news import Committed, Pruned, SaveFound, SaveUnusable, Trouble, Uploaded, UploadMoved
+from outlast.view import AgentView, Assignment, Chore
+
+SAVING_NEWS = (SaveFound, SaveUnusable, UploadMoved, Uploaded, Committed, Pruned)
+
+SavingNews = SaveFound | SaveUnusable | UploadMoved | Uploaded | Committed | Pruned
+
+
+def fold_saving(view: AgentView, assignment: Assignment, news: SavingNews) -> AgentView:
+    if isinstance(news, SaveFound):
+        return _found(view, assignment, news)
+    if isinstance(news, SaveUnusable):
+        return note(view, SAVE_DISCARDED, news.why)
+    if isinstance(news, UploadMoved):
+        return with_saving(view, replace(assignment.saving, uploaded_bytes=news.done_bytes))
+    if isinstance(news, Uploaded):
+        return _uploaded(view, assignment, news)
+    if isinstance(news, Committed):
+        return _committed(view, assignment, news)
+    return _pruned(view, assignment, news)
+
+
+def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentView:
+    """Every complete save goes to the bucket, unless a newer one replaced it while it waited."""
+    saving, ask, copy = assignment.saving, assignment.ask, news.copy
+    save_s = saving.save_s
+    if ask is not None:
+        if ask.saves_since == 0:
+            save_s = view.now_s - ask.at_s
+        ask = replace(ask, saves_since=ask.saves_since + 1)
+    replaced = saving.waiting
+    saving = replace(
+        saving,
+        waiting=copy,
+        found_step=copy.step,
+        found_s=view.now_s,
+        save_s=save_s,
+        skipped=saving.skipped + (1 if replaced is not None else 0),
+    )
+    view = with_assignment(view, replace(assignment, saving=saving, ask=ask))
+    view = note(
+        view, SAVE_FOUND, f"step {copy.step} ({copy.kind}, {copy.confidence.value})", step=str(copy.step)
+    )
+    if replaced is not None:
+        why = f"step {replaced.step}: step {copy.step} was complete before its upload began"
+        view = note(view, SAVE_SKIPPED, why, step=str(replaced.step))
+    return view
+
+
+def _uploaded(view: AgentView, assignment: Assignment, news: Uploaded) -> AgentView:
+    saving = replace(assignment.saving, uploading=False)
+    if isinstance(news.outcome, Trouble):
+        return troubled(later(view, assignment), news.outcome)
+    if news.outcome is None:
+        # The copy itself turned out bad; the trainer's next save takes its place.
+        view = with_saving(view, replace(saving, under_way=None))
+        return note(view, SAVE_DISCARDED, news.why)
+    upload_s = view.now_s - saving.upload_since_s
+    return mended(with_saving(view, replace(saving, draft=news.outcome, upload_s=upload_s, tries=0)))
+
+
+def _committed(view: AgentView, assignment: Assignment, news: Committed) -> AgentView:
+    saving, outcome = replace(assignment.saving, committing=False), news.outcome
+    if isinstance(outcome, Trouble):
+        return troubled(later(view, assignment), outcome)
+    if isinstance(outcome, Rebase):
+        # The head moved since the upload began: what to name again is decided anew.
+        return with_saving(view, replace(saving, draft=None))
+    if isinstance(outcome, Applied):
+        done = replace(
+            saving,
+            draft=None,
+            under_way=None,
+            durable=outcome.pointer.head,
+            durable_s=view.now_s,
+            base=outcome.pointer.head,
+            tries=0,
+            prune=Chore.TODO,
+        )
+        return mended(with_saving(view, done))
+    if isinstance(outcome, Mine):
+        return later(view, assignment)
+    view = with_saving(view, saving)
+    assert view.assignment is not None
+    return pointer_said(view, view.assignment, outcome)
+
+
+def _pruned(view: AgentView, assignment: Assignment, news: Pruned) -> AgentView:
+    view = with_saving(view, replace(assignment.saving, prune=Chore.DONE))
+    if isinstance(news.outcome, Trouble):
+        # The next commit prunes again: nothing is lost but a little space.
+        return troubled(view, news.outcome)
+    assert view.assignment is not None
+    return pointer_said(view, view.assignment, news.outcome)

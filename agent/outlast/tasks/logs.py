@@ -1,0 +1,69 @@
+"""The logs' task: ships what was printed, chunk by chunk. Nothing that fails here touches training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outlast.node_ports import LogShip
+from outlast.ports import Bucket, BucketError, Exists, Runtime
+from outlast.protocol.limits import LOG_CHUNK_BYTES_MAX
+from outlast.protocol.objects import log_key
+
+CHUNKS_A_ROUND = 16
+
+
+@dataclass(frozen=True)
+class LogTarget:
+    generation: int
+    rank: int
+
+
+class LogsTask:
+    """Chunks are created and never written over; the boot id keeps two lives of an agent apart."""
+
+    def __init__(self, runtime: Runtime, bucket: Bucket, logs: LogShip, boot: str, every_s: float) -> None:
+        self._bucket = bucket
+        self._logs = logs
+        self._boot = boot
+        self._every_s = every_s
+        self._inbox = runtime.mailbox()
+        self._target: LogTarget | None = None
+        self._number = 0
+        self._chunk = b""  # a chunk whose write is in doubt is repeated as it was
+        runtime.spawn("logs", self._run)
+
+    def aim(self, target: LogTarget) -> None:
+        self._inbox.put(target)
+
+    def say(self, line: str) -> None:
+        self._logs.say(line)
+
+    def _run(self) -> None:
+        while True:
+            target = self._inbox.get(None if self._target is None else self._every_s)
+            for _ in range(CHUNKS_A_ROUND):
+                if not self._ship():
+                    break
+            if target is not None and target != self._target:
+                self._target, self._number, self._chunk = target, 0, b""
+
+    def _ship(self) -> bool:
+        """True: there may be more to send at once."""
+        if self._target is None:
+            return False
+        if not self._chunk:
+            self._chunk = self._logs.peek(LOG_CHUNK_BYTES_MAX)
+        if not self._chunk:
+            return False
+        key = log_key(self._target.generation, self._target.rank, self._boot, self._number)
+        try:
+            self._bucket.create(key, self._chunk)
+        except Exists:
+            pass  # an earlier try, whose answer was lost, was applied: nobody else writes under our boot id
+        except BucketError:
+            return False
+        more = len(self._chunk) == LOG_CHUNK_BYTES_MAX
+        self._logs.shipped(len(self._chunk))
+        self._number += 1
+        self._chunk = b""
+        return more

@@ -1,0 +1,168 @@
+"""Two tasks for saves: one finds them in the trainer's folder, the other brings them into the bucket."""
+
+from __future__ import annotations
+
+from outlast.bucket.manifest import BadManifest, read_manifest
+from outlast.news import SaveFound, SaveUnusable, Settled, Uploaded, UploadMoved
+from outlast.node_ports import NodeTrouble, SaveLook, Saves, Trainer
+from outlast.ports import Bucket, BucketError, Runtime
+from outlast.protocol.objects import FileEntry, Manifest, ManifestRef, checkpoint_name
+from outlast.save.sources import SourceChanged
+from outlast.save.types import StableCopy
+from outlast.save.upload import UploadCancelled, upload
+from outlast.tasks.desk import Desk, Flag, Post, trouble
+from outlast.view import Identity
+
+LAST_LOOKS_MAX = 12  # after a bad exit: what is not complete by then never will be
+NONCE_BYTES = 4
+MOVED_EVERY_BYTES = 8 << 20
+
+
+class FinderTask:
+    """Looks at the folder while a trainer lives, and once more after it is dead."""
+
+    def __init__(
+        self, runtime: Runtime, saves: Saves, trainer: Trainer, post: Post, scan_every_s: float
+    ) -> None:
+        self._runtime = runtime
+        self._saves = saves
+        self._trainer = trainer
+        self._post = post
+        self._scan_every_s = scan_every_s
+        self._inbox = runtime.mailbox()
+        self._generation: int | None = None
+        self._step: int | None = None
+        runtime.spawn("finder", self._run)
+
+    # orders
+
+    def follow(self, generation: int) -> None:
+        """A trainer was started."""
+        self._inbox.put(lambda: self._follow(generation))
+
+    def hint(self, step: int | None) -> None:
+        """The trainer's step, for checkpoints without a number in their name."""
+        self._inbox.put(lambda: self._hint(step))
+
+    def settle(self, generation: int, code: int, *, by_itself: bool) -> None:
+        self._inbox.put(lambda: self._settle(generation, code, by_itself))
+
+    def leave(self) -> None:
+        self._inbox.put(lambda: self._follow(None))
+
+    def committed(self, copy: StableCopy) -> None:
+        self._inbox.put(lambda: self._committed(copy))
+
+    def drop(self, copy: StableCopy) -> None:
+        self._inbox.put(copy.drop)
+
+    # in the task
+
+    def _run(self) -> None:
+        while True:
+            order = self._inbox.get(None if self._generation is None else self._scan_every_s)
+            if order is not None:
+                order()
+            elif self._generation is not None:
+                self._scan(self._generation, SaveLook(pids=self._trainer.pids(), step=self._step))
+
+    def _follow(self, generation: int | None) -> None:
+        self._generation, self._step = generation, None
+
+    def _hint(self, step: int | None) -> None:
+        self._step = step
+
+    def _committed(self, copy: StableCopy) -> None:
+        self._saves.committed(copy)
+        copy.drop()
+
+    def _settle(self, generation: int, code: int, by_itself: bool) -> None:
+        """One look is enough when nobody writes any more; a torn save never becomes whole."""
+        well = code == 0 and by_itself
+        for _ in range(1 if well else LAST_LOOKS_MAX):
+            look = SaveLook(exited_badly=not well, ended_well=well, step=self._step)
+            if not self._scan(generation, look):
+                break
+            self._runtime.sleep(self._scan_every_s)
+        self._generation = None
+        self._post(Settled(generation))
+
+    def _scan(self, generation: int, look: SaveLook) -> bool:
+        """True: something is there that is not complete yet."""
+        try:
+            seen = self._saves.scan(look)
+        except NodeTrouble as error:
+            self._post(SaveUnusable(generation, str(error)))
+            return False
+        for why in seen.discarded:
+            self._post(SaveUnusable(generation, why))
+        if seen.copy is not None:
+            self._post(SaveFound(generation, seen.copy))
+        return seen.pending
+
+
+class ShipperTask:
+    """Uploads one copy at a time. A retry of the same copy goes on where the last try stopped."""
+
+    def __init__(self, runtime: Runtime, bucket: Bucket, identity: Identity, post: Post) -> None:
+        self._runtime = runtime
+        self._bucket = bucket
+        self._identity = identity
+        self._post = post
+        self._desk = Desk(runtime, "shipper")
+        self._copy: StableCopy | None = None
+        self._name = ""
+        self._done: dict[str, FileEntry] = {}
+        self._base: tuple[ManifestRef, Manifest] | None = None
+
+    def upload(self, generation: int, copy: StableCopy, base: ManifestRef | None, off: Flag) -> None:
+        self._desk.give(lambda: self._upload(generation, copy, base, off))
+
+    def _upload(self, generation: int, copy: StableCopy, base: ManifestRef | None, off: Flag) -> None:
+        if copy is not self._copy:
+            self._copy, self._done = copy, {}
+            self._name = checkpoint_name(copy.step, generation, self._runtime.token(NONCE_BYTES))
+        told_bytes = 0
+
+        def progress(done_bytes: int, _all_bytes: int) -> None:
+            nonlocal told_bytes
+            if done_bytes - told_bytes >= MOVED_EVERY_BYTES:
+                told_bytes = done_bytes
+                self._post(UploadMoved(generation, done_bytes))
+
+        try:
+            draft = upload(
+                self._bucket,
+                self._runtime,
+                copy,
+                self._name,
+                self._known_base(base),
+                progress,
+                done=self._done,
+                cancelled=off,
+            )
+        except UploadCancelled as error:
+            self._copy = None
+            self._post(Uploaded(generation, None, str(error)))
+        except SourceChanged as error:
+            self._copy = None
+            self._post(Uploaded(generation, None, f"step {copy.step} changed under the upload: {error}"))
+        except (BucketError, OSError) as error:
+            self._post(Uploaded(generation, trouble(error)))
+        else:
+            # If it is asked for again, its commit was refused as it is: then under a new name.
+            self._copy = None
+            self._post(Uploaded(generation, draft))
+
+    def _known_base(self, ref: ManifestRef | None) -> tuple[ManifestRef, Manifest] | None:
+        """The manifest whose unchanged files may be named again. Without it all files are sent."""
+        if ref is None:
+            return None
+        if self._base is None or self._base[0] != ref:
+            self._base = None
+            try:
+                manifest = read_manifest(self._bucket, ref, self._identity.owner, self._identity.job)
+            except BadManifest:
+                return None
+            self._base = (ref, manifest)
+        return self._base

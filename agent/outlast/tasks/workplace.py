@@ -1,0 +1,109 @@
+"""Preparing and restoring: the task that fetches code, runs the set-up and brings checkpoints back."""
+
+from __future__ import annotations
+
+from outlast.bucket.outputs import BadIndex, newest_index
+from outlast.news import FactSeen, Prepared, Remembered, Restored
+from outlast.node_ports import Disk, NodeMemory, NodeTrouble, Outputs, Workplace
+from outlast.ports import Bucket, BucketError, Runtime
+from outlast.protocol.messages import Failure
+from outlast.protocol.objects import Pointer
+from outlast.restore import NothingRestorable, restore_chain
+from outlast.tasks.desk import Desk, Flag, Post, trouble
+from outlast.tasks.pointer import PointerTask
+from outlast.view import Assignment, Resume
+
+OUTPUT_CHUNK_BYTES = 1 << 20
+
+
+class WorkplaceTask:
+    def __init__(
+        self,
+        runtime: Runtime,
+        bucket: Bucket,
+        workplace: Workplace,
+        outputs: Outputs,
+        disk: Disk,
+        pointer: PointerTask,
+        post: Post,
+    ) -> None:
+        self._runtime = runtime
+        self._bucket = bucket
+        self._workplace = workplace
+        self._outputs = outputs
+        self._disk = disk
+        self._pointer = pointer
+        self._post = post
+        self._desk = Desk(runtime, "workplace")
+
+    # orders
+
+    def prepare(self, assignment: Assignment, off: Flag) -> None:
+        self._desk.give(lambda: self._prepare(assignment, off))
+
+    def remember(self, generation: int, memory: NodeMemory) -> None:
+        self._desk.give(lambda: self._remember(generation, memory))
+
+    def restore(self, assignment: Assignment, pointer: Pointer) -> None:
+        self._desk.give(lambda: self._restore(assignment, pointer))
+
+    # in the task
+
+    def _fact(self, kind: str, why: str, data: dict[str, str]) -> None:
+        self._post(FactSeen(kind, why, data))
+
+    def _prepare(self, assignment: Assignment, off: Flag) -> None:
+        try:
+            line = self._workplace.prepare(assignment.work, off)
+        except NodeTrouble as error:
+            failure = Failure(error.phase, str(error), fatal=error.fatal, tail=error.tail)
+            self._post(Prepared(assignment.generation, failure))
+        except BucketError as error:
+            self._post(Prepared(assignment.generation, trouble(error)))
+        else:
+            self._post(Prepared(assignment.generation, line))
+
+    def _remember(self, generation: int, memory: NodeMemory) -> None:
+        try:
+            self._disk.save(memory)
+        except NodeTrouble as error:
+            self._post(Remembered(generation, memory.writer, Failure(error.phase, str(error))))
+        else:
+            self._post(Remembered(generation, memory.writer))
+
+    def _restore(self, assignment: Assignment, pointer: Pointer) -> None:
+        """What the claim wrote, or the newest of its parents that verifies; then the outputs."""
+        work = assignment.work
+        try:
+            done = restore_chain(self._runtime, self._bucket, pointer, self._workplace.sink(work), self._fact)
+            self._bring_outputs_back(assignment)
+        except NothingRestorable as error:
+            # Steps were durable, so beginning at 0 would throw them away: a person has to look.
+            self._post(Restored(assignment.generation, Failure("restore", str(error), fatal=True)))
+        except NodeTrouble as error:
+            self._post(Restored(assignment.generation, Failure("restore", str(error), tail=error.tail)))
+        except OSError as error:
+            self._post(Restored(assignment.generation, Failure("restore", f"this node's disk: {error}")))
+        except BucketError as error:
+            self._post(Restored(assignment.generation, trouble(error)))
+        else:
+            if done is None:
+                self._post(Restored(assignment.generation, Resume()))
+                return
+            if done.fell_back:
+                self._pointer.started(done.ref, done.why)
+            path = self._workplace.resume_from(work, done.manifest)
+            self._post(Restored(assignment.generation, Resume(path, done.ref.step, done.ref)))
+
+    def _bring_outputs_back(self, assignment: Assignment) -> None:
+        """What earlier attempts left (curves, tables), so that the trainer can go on with it."""
+        if not assignment.work.outputs:
+            return
+        try:
+            index = newest_index(self._bucket)
+        except BadIndex as error:
+            self._fact("tell", f"the outputs of earlier attempts can't be brought back: {error}", {})
+            return
+        for entry in index.files if index is not None else ():
+            if not self._outputs.has(entry.path, entry.size, entry.hash):
+                self._outputs.write(entry.path, self._bucket.stream(entry.key, 0, entry.size))

@@ -1,0 +1,57 @@
+"""When the decision may change although no news comes: so the loop sleeps until then. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from outlast.cadence import COMMIT_S, FENCED_OFF_S, FINAL_GRACE_S, OVER_OFF_S, WAKE_GRACE_S, save_due_s
+from outlast.leave import leaving
+from outlast.telling import CHANGE_EVERY_S
+from outlast.view import NEVER_S, AgentView, Assignment, Stage
+
+SOON_S = 0.02  # never a busy loop, whatever the rules say
+
+
+def wake_in_s(view: AgentView) -> float:
+    """Seconds until the next point in time that a rule looks at."""
+    moments = [moment for moment in _moments(view) if moment > view.now_s]
+    return max(SOON_S, min(moments) - view.now_s)
+
+
+def _moments(view: AgentView) -> Iterator[float]:
+    telling, pace = view.telling, view.pace
+    yield view.now_s + pace.alive_every_s
+    yield telling.reported_s + pace.report_every_s
+    yield telling.reported_s + CHANGE_EVERY_S
+    yield telling.reported_s + 1.0
+    yield telling.status_s + pace.status_every_s
+    yield telling.status_s + CHANGE_EVERY_S
+    yield view.alive_s + view.lease_s
+    yield view.woke_s + WAKE_GRACE_S
+    yield view.recover_retry_s
+    if view.assignment is not None:
+        yield from _of_assignment(view, view.assignment)
+
+
+def _of_assignment(view: AgentView, assignment: Assignment) -> Iterator[float]:
+    saving = assignment.saving
+    yield assignment.prepare_retry_s
+    yield assignment.claim_not_before_s
+    yield assignment.restore_retry_s
+    yield assignment.closing_retry_s
+    yield saving.retry_s
+    if assignment.over is not None:
+        yield assignment.over_s + FENCED_OFF_S
+        yield assignment.over_s + OVER_OFF_S
+        return
+    yield saving.found_s + FINAL_GRACE_S
+    reason = leaving(view, assignment)
+    if reason is not None and reason.by_s is not None:
+        yield reason.by_s
+        yield reason.by_s - (saving.upload_s or 0.0) - COMMIT_S
+    if assignment.trainer.stage is Stage.ALIVE:
+        ask_s = assignment.ask.at_s if assignment.ask is not None else NEVER_S
+        every_s = assignment.work.checkpoint.every_s
+        due_s = save_due_s(every_s, assignment.trainer.started_s, saving.found_s, ask_s)
+        if due_s is not None:
+            yield due_s
