@@ -93,21 +93,17 @@ def prefetch(
 def _before(
     pointer: Pointer, ref: ManifestRef, manifest: Manifest | None, tried: dict[str, str]
 ) -> ManifestRef | None:
-    """What to try after `ref`: its parent if that is kept, else the newest kept one that is older.
+    """What to try after `ref`: its parent, if that is kept and was not tried.
 
-    Without a readable parent the order is (generation, place in `kept`), never the step.
+    A parent that is not kept ends it: what else is kept may lie on a branch that a person abandoned.
+    When the manifest is unreadable nobody knows the parent; then it is the newest kept one that is older
+    in (generation, place in `kept`), never by step.
     """
     kept = [other for other in pointer.kept if other.key not in tried]
     if manifest is not None:
-        if manifest.parent is None:
-            return None
-        if manifest.parent in kept:
-            return manifest.parent
-    if pointer.head == ref and pointer.started_from in kept and _generation(ref) == pointer.generation:
-        own = [other for other in kept if _generation(other) == pointer.generation]
-        return own[-1] if own else pointer.started_from
+        return manifest.parent if manifest.parent in kept else None
     order = {other.key: place for place, other in enumerate(pointer.kept)}
-    limit = (_generation(ref), order.get(ref.key, len(order)))
+    limit = (_generation(ref), order[ref.key])
     older = [other for other in kept if (_generation(other), order[other.key]) < limit]
     return max(older, key=lambda other: (_generation(other), order[other.key]), default=None)
 
@@ -131,7 +127,7 @@ def _fetch_all(runtime: Runtime, bucket: Bucket, manifest: Manifest, sink: Sink,
     for entry in waiting:
         todo.put(entry)
     for number in range(lanes):
-        todo.put(None)
+        todo.put(_NO_MORE)
         runtime.spawn(f"restore {number}", lambda: _work(lane, todo.get, results.put))
     fetched = 0
     trouble: Exception | None = None
@@ -150,6 +146,7 @@ def _fetch_all(runtime: Runtime, bucket: Bucket, manifest: Manifest, sink: Sink,
     return fetched
 
 
+_NO_MORE = object()
 _LANE_ENDED = object()
 
 
@@ -216,7 +213,6 @@ class _Lane:
         offset, failures = 0, 0
         while True:
             start = offset
-            # One byte more than expected is asked for, so that an object that grew is seen.
             length = min(RANGE_BYTES, entry.size - offset)
             try:
                 for chunk in self._bucket.stream(entry.key, offset, length):

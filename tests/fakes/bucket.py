@@ -28,6 +28,7 @@ class MemoryBucket:
     faults: list[Fault] = field(default_factory=list)
     before: Callable[[str, str], None] = lambda verb, key: None
     log: list[tuple[str, str]] = field(default_factory=list)
+    chunk_bytes: int = 7  # streams come in pieces of this size
 
     def __post_init__(self) -> None:
         self.objects: dict[str, tuple[bytes, str]] = {}
@@ -122,9 +123,9 @@ class MemoryBucket:
         if key not in self.objects:
             raise Missing(f"{key}: there is no such object")
         wanted = self.objects[key][0][offset : offset + length]
-        for start in range(0, len(wanted), 7):
+        for start in range(0, len(wanted), self.chunk_bytes):
             self._request("chunk", key, lambda: "")
-            yield wanted[start : start + 7]
+            yield wanted[start : start + self.chunk_bytes]
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         self._request("list", prefix.rstrip("/") or "all", lambda: "")

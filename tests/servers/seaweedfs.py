@@ -1,0 +1,106 @@
+"""A real S3 server on loopback, for as long as a `with` block."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from outlast.bucket.client import open_bucket
+from outlast.ports import BucketError
+
+GRPC_OFFSET = 10_000  # SeaweedFS listens there too
+START_LIMIT_S = 60.0
+BUCKET = "test"
+
+ADMIN = {"access_key_id": "admin", "secret_access_key": "admin-secret"}
+SCOPED = {"access_key_id": "scoped", "secret_access_key": "scoped-secret"}
+SCOPED_PREFIX = "jobs/own"
+
+
+@dataclass(frozen=True)
+class S3Server:
+    endpoint: str
+
+    def url(self, bucket: str = BUCKET, prefix: str = "") -> str:
+        return f"s3://{bucket}/{prefix}?endpoint={self.endpoint}&allow_http=true&region=us-east-1"
+
+
+@contextmanager
+def seaweedfs(folder: Path) -> Iterator[S3Server]:
+    """Starts `weed mini` with its state in `folder`; ends it by its pid."""
+    config = folder / "s3.json"
+    config.write_text(json.dumps({"identities": _identities()}))
+    ports = _free_ports(5)
+    program = Path(sys.executable).with_name("weed")
+    command = [str(program), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    command += [f"-s3.config={config}", f"-bucket={BUCKET}", "-master.telemetry=false"]
+    command += ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+    names = ("master", "volume", "filer", "admin", "s3")
+    command += [f"-{name}.port={port}" for name, port in zip(names, ports, strict=True)]
+    log = folder / "weed.log"
+    with log.open("wb") as out:
+        environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder)}
+        server = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment)
+    try:
+        s3 = S3Server(f"http://127.0.0.1:{ports[-1]}")
+        _await(s3, server, log)
+        yield s3
+    finally:
+        os.kill(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def _identities() -> list[dict[str, object]]:
+    def identity(keys: dict[str, str], actions: list[str]) -> dict[str, object]:
+        credential = {"accessKey": keys["access_key_id"], "secretKey": keys["secret_access_key"]}
+        return {"name": keys["access_key_id"], "credentials": [credential], "actions": actions}
+
+    own = f"{BUCKET}/{SCOPED_PREFIX}/*"
+    return [
+        identity(ADMIN, ["Admin", "Read", "Write", "List"]),
+        identity(SCOPED, [f"Read:{own}", f"Write:{own}", f"List:{own}"]),
+    ]
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free together with the one GRPC_OFFSET above."""
+    found: list[int] = []
+    with ExitStack() as held:
+        for port in range(20_000 + os.getpid() % 20_000, 54_000):
+            if len(found) == count:
+                break
+            with ExitStack() as pair:
+                try:
+                    for number in (port, port + GRPC_OFFSET):
+                        listener = pair.enter_context(socket.socket())
+                        listener.bind(("127.0.0.1", number))
+                except OSError:
+                    continue
+                held.enter_context(pair.pop_all())
+                found.append(port)
+    assert len(found) == count, "no free ports"
+    return found
+
+
+def _await(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until an object can be written: that the port is open means nothing yet."""
+    bucket = open_bucket(server.url(), options=ADMIN)
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, f"weed ended: {log.read_text()[-2000:]}"
+        try:
+            bucket.put("ready", b"")
+            bucket.delete("ready")
+            return
+        except BucketError:
+            time.sleep(0.1)
+    raise AssertionError(f"weed did not start in {START_LIMIT_S} s: {log.read_text()[-2000:]}")
