@@ -118,7 +118,8 @@ class Crew:
             work, generation = assignment.work, assignment.generation
             places = self._node.workplace.places(work, generation)
             order = trainer_order(self._identity, work, generation, places, assignment.resume)
-            self._trainer.start(order, work, f"g{generation}-{self._identity.boot}")
+            label = f"g{generation}-{self._identity.boot}"
+            self._trainer.start(order, work, assignment.resume.manifest, label)
 
     def _ship(self, assignment: Assignment, act: Upload | Commit | Prune) -> None:
         saving, generation = assignment.saving, assignment.generation

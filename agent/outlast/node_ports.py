@@ -138,8 +138,8 @@ class SaveSeen:
 class Saves(Protocol):
     """Finds complete checkpoints in the trainer's folder and takes stable copies of them."""
 
-    def begin(self, work: Work, resume_path: str, label: str) -> tuple[str, ...]:
-        """A trainer is about to start from `resume_path` ("": from nothing).
+    def begin(self, work: Work, resume: Manifest | None, label: str) -> tuple[str, ...]:
+        """A trainer is about to start from that restored checkpoint (None: from nothing).
 
         Everything else in the folder that looks like a checkpoint is moved aside, for a framework that
         resumes from the highest number would take a torn or an abandoned one. One line for each.

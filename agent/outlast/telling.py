@@ -58,9 +58,8 @@ def status_due(view: AgentView) -> bool:
     if telling.status_in_flight:
         return False
     quiet_s = view.now_s - telling.status_s
-    return quiet_s >= view.pace.status_every_s or (
-        telling.status_state != said(view) and quiet_s >= CHANGE_EVERY_S
-    )
+    changed = telling.status_state != said(view)
+    return quiet_s >= view.pace.status_every_s or (changed and quiet_s >= CHANGE_EVERY_S)
 
 
 def said(view: AgentView) -> str:

@@ -20,7 +20,7 @@ from outlast.protocol.messages import (
     Work,
     WriterRef,
 )
-from outlast.protocol.objects import ManifestRef, Pointer
+from outlast.protocol.objects import Manifest, ManifestRef, Pointer
 from outlast.save.types import Draft, StableCopy
 
 NEVER_S = float("-inf")
@@ -54,6 +54,7 @@ class Resume:
     path: str = ""
     step: int | None = None
     ref: ManifestRef | None = None
+    manifest: Manifest | None = None
 
 
 class Stage(str, enum.Enum):

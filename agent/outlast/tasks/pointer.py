@@ -17,7 +17,7 @@ Answer = Applied | Mine | Wait | Over | Fenced | Stop | Trouble
 
 
 def writer_of(identity: Identity, generation: int, writer: str, attempt: str) -> Writer:
-    instances = ()
+    instances: tuple[InstanceRef, ...] = ()
     if identity.instance_id:
         instances = (InstanceRef(identity.cloud, identity.region, identity.instance_id),)
     return Writer(identity.owner, identity.job, generation, writer, attempt, instances)

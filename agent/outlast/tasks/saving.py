@@ -13,7 +13,7 @@ from outlast.save.upload import UploadCancelled, upload
 from outlast.tasks.desk import Desk, Flag, Post, trouble
 from outlast.view import Identity
 
-LAST_LOOKS_MAX = 12  # after a bad exit: what is not complete by then never will be
+LAST_LOOKS_MAX = 2  # after a bad exit: what is not complete by then never will be
 NONCE_BYTES = 4
 MOVED_EVERY_BYTES = 8 << 20
 

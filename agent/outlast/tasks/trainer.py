@@ -6,6 +6,7 @@ from outlast.news import FactSeen, Killed, SaveAsked, Started, TrainerLooked
 from outlast.node_ports import NodeTrouble, Saves, Trainer, TrainerOrder
 from outlast.ports import Runtime
 from outlast.protocol.messages import Failure, Work
+from outlast.protocol.objects import Manifest
 from outlast.tasks.desk import Post
 from outlast.trainer_contract import SaveRequest
 
@@ -26,8 +27,8 @@ class TrainerTask:
 
     # orders
 
-    def start(self, order: TrainerOrder, work: Work, label: str) -> None:
-        self._inbox.put(lambda: self._start(order, work, label))
+    def start(self, order: TrainerOrder, work: Work, resume: Manifest | None, label: str) -> None:
+        self._inbox.put(lambda: self._start(order, work, resume, label))
 
     def ask_save(self, generation: int, request: SaveRequest) -> None:
         self._inbox.put(lambda: self._ask(generation, request))
@@ -54,9 +55,9 @@ class TrainerTask:
             self._told = seen
             self._post(seen)
 
-    def _start(self, order: TrainerOrder, work: Work, label: str) -> None:
+    def _start(self, order: TrainerOrder, work: Work, resume: Manifest | None, label: str) -> None:
         try:
-            for line in self._saves.begin(work, order.resume_path, label):
+            for line in self._saves.begin(work, resume, label):
                 self._post(FactSeen("save.discarded", f"moved aside before the start: {line}"))
             self._trainer.start(order)
         except NodeTrouble as error:

@@ -93,7 +93,7 @@ class WorkplaceTask:
             if done.fell_back:
                 self._pointer.started(done.ref, done.why)
             path = self._workplace.resume_from(work, done.manifest)
-            self._post(Restored(assignment.generation, Resume(path, done.ref.step, done.ref)))
+            self._post(Restored(assignment.generation, Resume(path, done.ref.step, done.ref, done.manifest)))
 
     def _bring_outputs_back(self, assignment: Assignment) -> None:
         """What earlier attempts left (curves, tables), so that the trainer can go on with it."""
