@@ -1,0 +1,287 @@
+"""The composition root: turns settings into concrete objects, and runs them until told to stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from outlast import __version__
+from outlast.bucket.client import open_bucket
+from outlast.protocol.codec import FormatError, from_json
+from outlast_orchestrator.controller.act import NodeSettings
+from outlast_orchestrator.controller.calls import ThreadCalls
+from outlast_orchestrator.controller.clock import SystemClock, iso
+from outlast_orchestrator.controller.log import write_log
+from outlast_orchestrator.controller.loop import DAY_S, Controller, Parts
+from outlast_orchestrator.controller.nodes import NodeRegistry
+from outlast_orchestrator.controller.observe import cautious
+from outlast_orchestrator.controller.pointers import BucketPointers
+from outlast_orchestrator.controller.schedule import Due, start_schedule
+from outlast_orchestrator.controller.sweep import find_orphans
+from outlast_orchestrator.core.decide import decide
+from outlast_orchestrator.core.errors import OutlastError, ProviderError, UserError
+from outlast_orchestrator.core.ports import Provider, Remote
+from outlast_orchestrator.core.tokens import hash_token
+from outlast_orchestrator.core.types import Offer, Want
+from outlast_orchestrator.core.view import Limits, Seen
+from outlast_orchestrator.policies import POLICIES
+from outlast_orchestrator.settings import Settings, load_settings
+from outlast_orchestrator.store.db import SqlStore, open_store
+from outlast_orchestrator.store.engine import store_file
+from outlast_orchestrator.store.lock import StoreLock
+from outlast_orchestrator.web.app import Services, create_app
+from outlast_orchestrator.web.auth import issue_token
+from outlast_orchestrator.web.serve import ApiServer, Listen
+
+KEY_BYTES = 32
+STOP_LIMIT_S = 10.0
+WITHOUT_ACCOUNT: dict[str, dict[str, Any]] = {"local": {}}
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """One configured provider, with what it says of its own limits."""
+
+    provider: Provider
+    remote: Remote
+    limits: Limits
+
+
+def open_cloud(name: str, options: dict[str, Any], settings: Settings, owner: str, api_url: str) -> Cloud:
+    """The provider registry: each cloud's code is loaded only where that cloud is configured."""
+    if name == "local":
+        return _open_local(options, settings, owner, api_url)
+    raise UserError(f"providers.{name}: no such cloud; there is: {', '.join(sorted(WITHOUT_ACCOUNT))}")
+
+
+def _open_local(options: dict[str, Any], settings: Settings, owner: str, api_url: str) -> Cloud:
+    from outlast_orchestrator.providers.local.config import CloudConfig
+    from outlast_orchestrator.providers.local.control import start_cloud
+    from outlast_orchestrator.providers.local.provider import LocalProvider
+    from outlast_orchestrator.providers.local.remote import LocalRemote
+    from outlast_orchestrator.remote.deadman import Deadman, user_data
+
+    clock, folder = SystemClock(), settings.home / "local-cloud"
+    try:
+        config = from_json(CloudConfig, options) if options else None
+    except FormatError as error:
+        raise UserError(f"providers.local: {error}") from error
+    # It outlives this process, so that its machines do.
+    start_cloud(folder, config).set_api(api_url, owner=owner)
+    provider = LocalProvider(
+        folder, clock, owner, user_data=lambda request: user_data(Deadman(max_life_s=request.max_life_s))
+    )
+    limits = replace(
+        settings.limits.limits(), launch_lag_s=provider.launch_lag_s, token_life_s=provider.token_life_s
+    )
+    return Cloud(provider, LocalRemote(folder, clock), limits)
+
+
+class Server:
+    """Everything of one server process. `run` blocks; `stop` may come from any thread or signal."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises UserError and StoreError, one line each; then nothing was changed."""
+        self._settings = settings
+        self._clock = SystemClock()
+        self._stop = threading.Event()
+        self._lock = _lock(settings)
+        self._store = open_store(settings.store_url, self._clock)
+        holder = self._clock.token(8)
+        if self._lock is not None:
+            self._store.seize(holder, settings.leader_ttl_s)
+        self._alarm = threading.Event()
+        self._nodes = NodeRegistry(self._clock, self._alarm.set)
+        self._calls = ThreadCalls(self._clock, self._alarm.set)
+        self._due = Due(self._alarm.set)
+        self._clouds: dict[str, Cloud] = {}
+        self._api = ApiServer(create_app(self._services()), self._listen())
+        api_url = settings.api_url or self._api.url
+        for name, options in (settings.providers or WITHOUT_ACCOUNT).items():
+            self._clouds[name] = open_cloud(name, options, settings, self._store.owner(), api_url)
+        self._controller = Controller(self._parts(holder, api_url), self._alarm)
+
+    def _listen(self) -> Listen:
+        settings = self._settings
+        return Listen(settings.host, settings.port, settings.cert_file, settings.key_file)
+
+    def _services(self) -> Services:
+        return Services(
+            store=self._store,
+            nodes=self._nodes,
+            clock=self._clock,
+            wake=self._alarm.set,
+            buckets=open_bucket,
+            storage=self._settings.storage_url,
+            offers=self._offers,
+            policies=POLICIES,
+            orphans=self._orphans,
+            next_wake_s=lambda job: self._controller.next_wake_s(job),
+            leading=lambda: self._controller.leading(),
+        )
+
+    def _parts(self, holder: str, api_url: str) -> Parts:
+        settings = self._settings
+        return Parts(
+            clock=self._clock,
+            store=self._store,
+            nodes=self._nodes,
+            calls=self._calls,
+            pointers=BucketPointers(open_bucket, self._clock),
+            providers={name: cloud.provider for name, cloud in self._clouds.items()},
+            remotes={name: cloud.remote for name, cloud in self._clouds.items()},
+            decide=decide,
+            policies=POLICIES,
+            limits=self._limits,
+            node=NodeSettings(api_url, settings.limits.lease_s, _node_key(settings.home, self._clock)),
+            due=self._due,
+            holder=holder,
+            sleep=self._clock.sleep,
+            leader_ttl_s=settings.leader_ttl_s,
+            keep_events_s=settings.keep_events_days * DAY_S,
+        )
+
+    def _limits(self, names: Sequence[str]) -> Limits:
+        """Of these clouds together; of one that is not configured any more, the settings' own."""
+        known = [self._clouds[name].limits for name in names if name in self._clouds]
+        return cautious(known, self._settings.limits.limits())
+
+    # what the API asks for
+
+    def _offers(self, want: Want) -> list[Offer]:
+        """Raises the first refusal only when no cloud answered."""
+        found: list[Offer] = []
+        refusal: ProviderError | None = None
+        for name, cloud in self._clouds.items():
+            if want.clouds and name not in want.clouds:
+                continue
+            offers, error = _ask(cloud.provider, want)
+            found, refusal = found + offers, refusal or error
+        if not found and refusal is not None:
+            raise refusal
+        return found
+
+    def _orphans(self) -> list[Seen]:
+        """Lists first, then reads the store: what was launched in between has its intent there."""
+        listed = [
+            seen
+            for cloud in self._clouds.values()
+            for region in cloud.provider.regions()
+            for seen in cloud.provider.instances(region).instances
+        ]
+        records = {record.launch_id: record for record in self._store.instances()}
+        jobs = {job.id: job for job in self._store.jobs()}
+        return [orphan.seen for orphan in find_orphans(listed, records, jobs, self._store.owner())]
+
+    # life
+
+    def run(self) -> None:
+        """Until `stop`. Running jobs are left alone, and found again by the next server."""
+        home = self._settings.home
+        _admin_token(home, self._store, self._clock)
+        controller = threading.Thread(target=self._controller.run, name="controller", daemon=True)
+        self._api.start()
+        schedule = start_schedule(self._due)
+        controller.start()
+        about = {"url": self._api.url, "pid": os.getpid(), "started": iso(self._clock.wall_s())}
+        _write_private(home / "server.json", json.dumps({**about, "version": __version__}))
+        self._stop.wait()
+        (home / "server.json").unlink(missing_ok=True)
+        schedule.shutdown(wait=False)
+        self._controller.stop()
+        controller.join(STOP_LIMIT_S)
+        self._api.stop()
+        self.close()
+
+    def stop(self) -> None:
+        self._stop.set()
+
+    def close(self) -> None:
+        self._calls.close()
+        self._store.close()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def _lock(settings: Settings) -> StoreLock | None:
+    """A store in a file is for one controller; the lock says so at once, and proves that no other lives."""
+    file = store_file(settings.store_url)
+    return None if file is None else StoreLock(file, os.getpid())
+
+
+def _ask(provider: Provider, want: Want) -> tuple[list[Offer], ProviderError | None]:
+    try:
+        return provider.offers(want), None
+    except ProviderError as error:
+        return [], error
+
+
+def _node_key(home: Path, clock: SystemClock) -> bytes:
+    """Nodes' tokens follow from it; made once."""
+    file = home / "node.key"
+    if not file.exists():
+        _write_private(file, clock.token(KEY_BYTES))
+    return bytes.fromhex(file.read_text().strip())
+
+
+def _admin_token(home: Path, store: SqlStore, clock: SystemClock) -> None:
+    """The token of whoever may read the home folder: kept as long as the store knows it."""
+    file = home / "token"
+    known = store.token(hash_token(file.read_text().strip())) if file.exists() else None
+    if known is None or known[2] <= clock.wall_s():
+        _write_private(file, issue_token(store, clock, "home"))
+
+
+def _write_private(file: Path, text: str) -> None:
+    """Whole or not at all, and for this user only."""
+    fresh = file.with_name(file.name + ".new")
+    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w") as opened:
+        opened.write(text)
+        opened.flush()
+        os.fsync(opened.fileno())
+    fresh.replace(file)
+
+
+def build(settings: Settings) -> Server:
+    """Makes the home folder and everything in it. Raises UserError and StoreError."""
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not settings.storage:
+            (settings.home / "bucket").mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"the home folder {settings.home} can't be used ({error.strerror}): set OUTLAST_HOME"
+        ) from error
+    return Server(settings)
+
+
+def serve(settings: Settings) -> int:
+    """What `outlast server start` does: builds the server and runs it until a signal comes."""
+    server = build(settings)
+    write_log(settings.home)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: server.stop())
+    server.run()
+    return 0
+
+
+def main(arguments: Sequence[str] = ()) -> int:
+    """`python -m outlast_orchestrator.server`: errors are one line, without a traceback."""
+    del arguments
+    try:
+        return serve(load_settings())
+    except OutlastError as error:
+        sys.stderr.write(f"outlast: {error}\n")
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,107 @@
+"""What a person may set about the server: `controller.yaml` in its home folder, and the environment."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from outlast.protocol.limits import LEASE_MARGIN_S, LEASE_S, SILENT_AFTER_S
+from outlast_orchestrator.core.errors import UserError
+from outlast_orchestrator.core.view import Limits
+
+FILE = "controller.yaml"
+ENVIRONMENT = "OUTLAST_"  # OUTLAST_PORT=8443 and so on, for every key of one value
+_ONE_VALUE = ("store", "storage", "host", "port", "api_url", "cert_file", "key_file", "leader_ttl_s")
+
+
+class LimitSettings(BaseModel):
+    """Times of the protocol and of clouds, in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    lease_s: float = Field(default=LEASE_S, gt=0)
+    lease_margin_s: float = Field(default=LEASE_MARGIN_S, gt=0)
+    silent_after_s: float = Field(default=SILENT_AFTER_S, gt=0)
+    launch_lag_s: float = Field(default=300.0, ge=0)
+    token_life_s: float = Field(default=600.0, gt=0)
+    boot_limit_s: float = Field(default=900.0, gt=0)
+    prepare_limit_s: float = Field(default=3600.0, gt=0)
+    drain_limit_s: float = Field(default=120.0, gt=0)
+    instance_life_max_s: float = Field(default=7 * 86_400.0, gt=0)
+
+    def limits(self) -> Limits:
+        return Limits(**self.model_dump())
+
+
+class Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    home: Path
+    store: str = ""  # "": a file in the home folder
+    storage: str = ""  # "": a folder in the home folder
+    host: str = "127.0.0.1"
+    port: int = Field(default=0, ge=0, le=65_535)
+    api_url: str = ""  # "": the address that is listened on
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    providers: dict[str, dict[str, Any]] | None = None  # by cloud; null: those that need no account
+    limits: LimitSettings = LimitSettings()
+    leader_ttl_s: float = Field(default=15.0, ge=3)
+    keep_events_days: float = Field(default=90.0, gt=0)
+
+    @property
+    def store_url(self) -> str:
+        return self.store or f"sqlite:///{self.home / 'outlast.db'}"
+
+    @property
+    def storage_url(self) -> str:
+        return self.storage or (self.home / "bucket").as_uri()
+
+
+def home_folder(environment: Mapping[str, str] = os.environ) -> Path:
+    return Path(environment.get("OUTLAST_HOME") or Path.home() / ".outlast").expanduser().absolute()
+
+
+def load_settings(home: Path | None = None, environment: Mapping[str, str] = os.environ) -> Settings:
+    """Raises UserError: one line that names the file or variable, and the key."""
+    folder = home_folder(environment) if home is None else home.absolute()
+    file = folder / FILE
+    values = _read(file)
+    sources = dict.fromkeys(values, str(file))
+    for key in _ONE_VALUE:
+        name = ENVIRONMENT + key.upper()
+        if environment.get(name):
+            values[key], sources[key] = environment[name], name
+    if "home" in values:
+        raise UserError(f"{file}: home: this is the folder that the file lies in; set OUTLAST_HOME instead")
+    try:
+        return Settings(home=folder, **values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        source = sources.get(str(first["loc"][0]), str(file))
+        unknown = first["type"] == "extra_forbidden"
+        raise UserError(f"{source}: {key}: {'no such key' if unknown else first['msg']}") from error
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        text = file.read_text("utf-8")
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} can't be read: {error}") from error
+    try:
+        found = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
+    if found is None:
+        return {}
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise UserError(f"{file}: expected keys with values, found a {type(found).__name__}")
+    return found
