@@ -83,7 +83,7 @@ class Fleet:
             created_at=clock.wall_s(),
             metadata_port=0,
             relay_port=self.relay.listen(instance),
-            api=self._memory.apis().get(order.owner, ""),
+            api=self._memory.api(order.owner),
         )
         self._metadata[instance] = self._serve_metadata(record)
         return replace(record, metadata_port=self._metadata[instance].port)

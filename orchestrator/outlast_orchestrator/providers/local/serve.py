@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import socketserver
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -42,7 +43,8 @@ class LoopbackServer(ThreadingHTTPServer):
 
     def __init__(self, port: int, handler: type[Handler]) -> None:
         super().__init__(("127.0.0.1", port), handler)
-        self._thread = threading.Thread(target=self.serve_forever, args=(0.5,), daemon=True)
+        self._stopping = False
+        self._thread = threading.Thread(target=self._serve, name=f"http {self.port}", daemon=True)
         self._thread.start()
 
     def server_bind(self) -> None:
@@ -59,6 +61,11 @@ class LoopbackServer(ThreadingHTTPServer):
         return int(self.server_address[1])
 
     def stop(self) -> None:
-        self.shutdown()
+        self._stopping = True
+        self.socket.shutdown(socket.SHUT_RDWR)  # wakes the wait for a request, which needs no polling then
         self._thread.join(5.0)
         self.server_close()
+
+    def _serve(self) -> None:
+        while not self._stopping:
+            self.handle_request()

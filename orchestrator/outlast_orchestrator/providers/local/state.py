@@ -65,13 +65,18 @@ class State:
             return now
         return float(json.loads(rows[0][0]))
 
-    def apis(self) -> dict[str, str]:
-        """Where the API of each owner is, as host:port."""
-        rows = self._query("SELECT key, value FROM row WHERE kind = 'api'")
-        return {key: str(json.loads(value)) for key, value in rows}
+    def api(self, owner: str) -> str:
+        """Where the API of that owner is, as host:port; "" when nobody said."""
+        rows = self._query("SELECT key, value FROM row WHERE kind = 'api' AND key IN ('', ?)", owner)
+        known = {key: str(json.loads(value)) for key, value in rows}
+        return known.get(owner, known.get("", ""))
 
     def save_api(self, owner: str, address: str) -> None:
-        self._put([("api", owner, address)])
+        """With owner "" for everybody, whatever was said before."""
+        if owner:
+            self._put([("api", owner, address)])
+        else:
+            self._replace("api", [address], keys=[""])
 
     def faults(self) -> list[Fault]:
         return self._all("fault", Fault)
@@ -104,8 +109,9 @@ class State:
             self._db.executemany("INSERT OR REPLACE INTO row VALUES (?, ?, ?)", values)
             self._db.execute("COMMIT")
 
-    def _replace(self, kind: str, values: list[Any]) -> None:
-        rows = [(kind, f"{n:06d}", json.dumps(to_json(value))) for n, value in enumerate(values)]
+    def _replace(self, kind: str, values: list[Any], keys: list[str] | None = None) -> None:
+        named = keys if keys is not None else [f"{number:06d}" for number in range(len(values))]
+        rows = [(kind, key, json.dumps(to_json(value))) for key, value in zip(named, values, strict=True)]
         with self._lock:
             self._db.execute("BEGIN IMMEDIATE")
             self._db.execute("DELETE FROM row WHERE kind = ?", (kind,))
