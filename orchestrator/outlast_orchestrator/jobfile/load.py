@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -180,28 +181,33 @@ def _build(
     git = _git_source(spec, base, lines)
     folder = None if git or spec.workdir == NOTHING else _folder(spec, base, lines)
     script = _script(spec)
-    if folder and script and not (folder / script).exists():
+    if folder and script and not os.path.exists(folder / script):
         text = f"there is no file {script} in the working folder {folder}; mend run, or set workdir"
         raise lines.error(("run",), text)
     return JobFile(spec, spec.name or name, folder, git, None if spec.workdir == NOTHING else script)
 
 
 def _folder(spec: Spec, base: Path, lines: Lines) -> Path:
-    folder = (base / Path(spec.workdir or ".").expanduser()).resolve()
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "does not exist"
+    folder = _resolve(base, spec.workdir or ".")
+    if not os.path.isdir(folder):
+        what = "is a file, not a folder" if os.path.exists(folder) else "does not exist"
         raise lines.error(("workdir",), f"{folder} {what}; name a folder, or REPOSITORY@COMMIT")
     return folder
 
 
+def _resolve(base: Path, typed: str) -> Path:
+    """The folder that was meant. `os.path` here and above: pathlib raises where a name is too long."""
+    return Path(os.path.realpath(base / os.path.expanduser(typed)))
+
+
 def _git_source(spec: Spec, base: Path, lines: Lines) -> GitSource | None:
     workdir = spec.workdir
-    if workdir is None or (base / workdir).is_dir():
+    if workdir is None or os.path.isdir(_resolve(base, workdir)):
         return None
     repository, at, commit = workdir.rpartition("@")
     if at and _COMMIT.fullmatch(commit) and repository and not repository.startswith("-"):
-        local = (base / Path(repository).expanduser()).resolve()
-        return GitSource(str(local) if local.is_dir() else repository, commit)
+        local = _resolve(base, repository)
+        return GitSource(str(local) if os.path.isdir(local) else repository, commit)
     if _LOOKS_LIKE_GIT.search(workdir):
         text = f"{workdir!r} names no commit; write REPOSITORY@COMMIT, in hex digits (a branch moves)"
         raise lines.error(("workdir",), text)

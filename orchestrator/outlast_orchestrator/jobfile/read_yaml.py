@@ -13,6 +13,7 @@ BYTES_MAX = 256 << 10
 DEPTH_MAX = 12
 NODES_MAX = 20_000
 ALIASES_MAX = 16
+MESSAGE_CHARS_MAX = 400
 
 Path = tuple[str | int, ...]
 
@@ -31,7 +32,7 @@ class Lines:
     def error(self, path: Path, text: str) -> UserError:
         """A one-line error at the key, or at the nearest section around it that has a line."""
         key = ".".join(str(part) for part in path)
-        message = f"{key}: {text}" if key else text
+        message = _one_line(f"{key}: {text}" if key else text)
         line = self.line(path)
         return UserError(f"{self.source}:{line}: {message}" if line else f"{self.source}: {message}")
 
@@ -39,6 +40,12 @@ class Lines:
         while path and path not in self.of:
             path = path[:-1]
         return self.of.get(path, 0)
+
+
+def _one_line(text: str) -> str:
+    """What was typed is part of the message: it must not break the line, nor fill the screen."""
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return shown if len(shown) <= MESSAGE_CHARS_MAX else shown[:MESSAGE_CHARS_MAX] + "…"
 
 
 def read_yaml(text: str, source: str, as_written: frozenset[str]) -> tuple[dict[str, Any], Lines]:
@@ -53,7 +60,7 @@ def read_yaml(text: str, source: str, as_written: frozenset[str]) -> tuple[dict[
     except yaml.MarkedYAMLError as error:
         raise _not_yaml(error, source) from error
     except yaml.YAMLError as error:
-        raise UserError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
+        raise UserError(f"{source}: not YAML: {_one_line(' '.join(str(error).split()))}") from error
     if node is None:
         raise UserError(f"{source}: is empty; write at least `run: python train.py`")
     if not isinstance(node, yaml.MappingNode):
@@ -69,7 +76,7 @@ def _not_yaml(error: yaml.MarkedYAMLError, source: str) -> UserError:
     what = error.problem or error.context or "it can't be read"
     if "expected a single document" in (error.context or ""):
         what = "there is more than one document; take out the `---` between them"
-    return UserError(f"{where}: not YAML: {what}; look at this line and the one before")
+    return UserError(f"{where}: not YAML: {_one_line(what)}; look at this line and the one before")
 
 
 def _check_size(text: str, lines: Lines) -> None:
@@ -108,11 +115,8 @@ class _Reader:
             key = str(key_node.value)
             here = (*path, key)
             if key in values:
-                first = self._lines.of[here]
-                raise UserError(
-                    f"{self._lines.source}:{line}: {'.'.join(map(str, here))}: is there twice "
-                    f"(first on line {first}); keep one of them"
-                )
+                first, self._lines.of[here] = self._lines.of[here], line
+                raise self._lines.error(here, f"is there twice (first on line {first}); keep one of them")
             self._lines.of[here] = line
             values[key] = self._value(value_node, here)
         return values

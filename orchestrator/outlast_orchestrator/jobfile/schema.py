@@ -50,12 +50,12 @@ def check_env_name(name: str) -> str:
 def _check_text(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty; write a shell command")
-    return _check_no_nul(text)
+    return _check_characters(text)
 
 
-def _check_no_nul(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("holds a NUL character; take it out")
+def _check_characters(text: str) -> str:
+    if "\0" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise ValueError("holds a character that no file or program can take; take it out")
     return text
 
 
@@ -66,9 +66,9 @@ def _check_duration(text: str) -> str:
 
 def _check_relative(path: str) -> str:
     parts = path.removesuffix("/").split("/")
-    if not path.strip() or path.startswith(("/", "~")) or ".." in parts or "\0" in path or "" in parts:
+    if not path.strip() or path.startswith(("/", "~")) or ".." in parts or "" in parts:
         raise ValueError(f"{path!r} must be a path inside the working folder, without '..'")
-    return path
+    return _check_characters(path)
 
 
 def _check_folder(path: str) -> str:
@@ -98,7 +98,7 @@ def _check_resume_args(text: str) -> str:
     for word in _PLACEHOLDER.findall(text):
         if word != "resume_from":
             raise ValueError(f"{{{word}}} is not known here; the checkpoint's folder is {{resume_from}}")
-    return _check_no_nul(text)
+    return _check_characters(text)
 
 
 def _one_or_many(value: Any) -> Any:
@@ -114,7 +114,7 @@ Paths = Annotated[
     tuple[Annotated[StrictStr, AfterValidator(_check_relative)], ...], BeforeValidator(_one_or_many)
 ]
 EnvName = Annotated[StrictStr, AfterValidator(check_env_name)]
-Value = Annotated[StrictStr, AfterValidator(_check_no_nul)]
+Value = Annotated[StrictStr, AfterValidator(_check_characters)]
 ExitCode = Annotated[StrictInt, Field(ge=1, le=255)]
 
 
@@ -161,7 +161,7 @@ class Spec(Section):
 
     run: Command
     name: Name | None = None
-    workdir: StrictStr | None = None
+    workdir: Value | None = None
     setup: Value = ""
     env: dict[EnvName, Value] = {}  # pydantic copies defaults
     outputs: Paths = ()
