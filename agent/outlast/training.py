@@ -42,7 +42,7 @@ class Contact:
         self._request: SaveRequest | None = None
         self._answered = ""
         self.step: int | None = None
-        self.saving: SaveRequest | None = None  # should_save() said yes, and was not called again yet
+        self._saving: SaveRequest | None = None  # should_save() said yes, and was not called again yet
 
     def request(self) -> SaveRequest | None:
         """The agent's wish, until it is answered. Costs one look at a file that is mostly not there."""
@@ -68,6 +68,16 @@ class Contact:
         if self._answer_path is not None:
             answer = SaveAnswer(request.id, step, path, leaving)
             _replace(Path(self._answer_path), contract.answer_bytes(answer))
+
+    def should_save(self) -> bool:
+        """See the function of this name."""
+        if self._saving is not None:
+            finished, self._saving = self._saving, None
+            self.answer(finished, self.step, leaving=finished.final)
+            if finished.final:
+                raise Preempted(finished.why)
+        self._saving = self.request()
+        return self._saving is not None
 
     def log(self, step: int | None, metrics: Mapping[str, float]) -> None:
         self.step = step if step is not None else self.step
@@ -123,14 +133,7 @@ def should_save() -> bool:
     The next call tells the agent that the save is on disk; when the machine is being taken, it then
     raises Preempted, so that no step is trained that would be lost. Call it once a step.
     """
-    here = contact()
-    if here.saving is not None:
-        finished, here.saving = here.saving, None
-        here.answer(finished, here.step, leaving=finished.final)
-        if finished.final:
-            raise Preempted(finished.why)
-    here.saving = here.request()
-    return here.saving is not None
+    return contact().should_save()
 
 
 def log(*, step: int | None = None, **metrics: float) -> None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from safetensors.torch import save_file
+
 from outlast.protocol.objects import Confidence
 from outlast.save.found import Found
 from outlast.save.sources import FileSource
 from outlast.save.types import StableCopy, StableFile
-from safetensors.torch import save_file
 
 
 def hugging_face(root: Path, step: int, *, until: str = "trainer_state.json") -> Path:
@@ -19,7 +21,7 @@ def hugging_face(root: Path, step: int, *, until: str = "trainer_state.json") ->
     folder = root / f"checkpoint-{step}"
     folder.mkdir(parents=True)
     tensors = {"w": torch.full((8,), float(step))}
-    writers = {
+    writers: dict[str, Callable[[Path], object]] = {
         "config.json": lambda path: path.write_text("{}"),
         "model.safetensors": lambda path: save_file(tensors, path),
         "optimizer.pt": lambda path: torch.save({"state": tensors}, path),

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.agent.save.files import hugging_face, steps_of
+
 from outlast.checkpoint_files import write
 from outlast.protocol.messages import CheckpointPlan
 from outlast.protocol.objects import Confidence
 from outlast.save.watch import Watcher
-from tests.agent.save.files import hugging_face, steps_of
 
 ME = (os.getpid(),)
 PLAN = CheckpointPlan()
