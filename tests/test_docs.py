@@ -81,3 +81,18 @@ def test_the_import_table_in_the_architecture_names_every_package() -> None:
     }
     named = set(re.findall(r"[a-z]+", table.partition("## Where")[0]))
     assert from_disk <= named, f"not in the table: {sorted(from_disk - named)}"
+
+
+def test_the_commands_that_the_documents_name_exist() -> None:
+    surface = set((ROOT / "tests" / "golden" / "cli_surface.txt").read_text().splitlines())
+    groups = {line.split()[1] for line in surface if len(line.split()) == 3 and line.split()[2].isalpha()}
+    missing = []
+    for document in DOCUMENTS:
+        for words in re.findall(
+            r"(?:`|/|^)outlast ([a-z-]+(?: [a-z]+)?)", document.read_text("utf-8"), re.MULTILINE
+        ):
+            first, _, second = words.partition(" ")
+            named = f"outlast {first} {second}" if first in groups and second else f"outlast {first}"
+            if named not in surface:
+                missing.append(f"{document.name}: {named}")
+    assert not missing, f"no such command: {missing}"

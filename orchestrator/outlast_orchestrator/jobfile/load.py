@@ -148,7 +148,7 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as file:
             body = file.read(BYTES_MAX + 1)
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; `outlast init` writes one to begin with") from None
+        raise UserError(f"{path}: there is no such file; make one, with at least `run: python train.py` in it") from None
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror or error}") from error
     if len(body) > BYTES_MAX:
