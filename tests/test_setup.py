@@ -41,7 +41,8 @@ def test_a_python_without_venv_names_the_package_and_installs_nothing_by_itself(
     for name in ("bash", "cat", "dirname"):
         (bin_folder / name).symlink_to(str(shutil.which(name)))
     stubs = {
-        "python": 'case "$*" in *ensurepip*) exit 1;; esac',  # new enough, and lacks the module
+        # New enough, hashes what it is given, and lacks the module.
+        "python": 'case "$*" in *ensurepip*) exit 1;; *hashlib*) cat;; esac',
         "id": "echo 1000",
         "apt-get": f"touch {tmp_path}/called",
     }
