@@ -7,11 +7,11 @@ import json
 import socket
 import stat
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.providers.local_api import EchoApi, receive
 from tests.providers.local_kit import (
     launched,
     local_cloud,
@@ -28,7 +28,6 @@ from outlast_orchestrator.core.ports import AgentConfig
 from outlast_orchestrator.core.types import Want
 from outlast_orchestrator.providers.local.client import CallRefused
 from outlast_orchestrator.providers.local.control import CloudControl
-from outlast_orchestrator.providers.local.relay import Relay
 from outlast_orchestrator.providers.local.remote import LocalRemote
 
 TOKEN_PATH = "/latest/api/token"
@@ -131,121 +130,14 @@ def test_an_unreachable_metadata_service_answers_nothing(cloud: CloudControl) ->
     assert imds.get(ACTION)[0] == 404
 
 
-class Pattern:
-    """An API that reads all it gets, and answers with as many bytes."""
-
-    def __init__(self) -> None:
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        self.got = bytearray()
-        self.accepted: list[socket.socket] = []
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
-
-    def _serve(self) -> None:
-        try:
-            while True:
-                end, _ = self.listener.accept()
-                self.accepted.append(end)
-                threading.Thread(target=self._echo, args=(end,), daemon=True).start()
-        except OSError:
-            return
-
-    def _echo(self, end: socket.socket) -> None:
-        with end:
-            while data := end.recv(1 << 16):
-                self.got += data
-                end.sendall(data)
-
-    def stop(self) -> None:
-        self.listener.shutdown(socket.SHUT_RDWR)
-        self.thread.join(10)
-        self.listener.close()
-
-
 @pytest.fixture
-def api() -> Iterator[Pattern]:
-    made = Pattern()
+def api() -> Iterator[EchoApi]:
+    made = EchoApi()
     yield made
     made.stop()
 
 
-def receive(end: socket.socket, size: int) -> bytes:
-    got = bytearray()
-    while len(got) < size and (data := end.recv(1 << 16)):
-        got += data
-    return bytes(got)
-
-
-@pytest.fixture
-def relay() -> Iterator[Relay]:
-    made = Relay()
-    yield made
-    made.stop()
-
-
-def test_silence_holds_every_byte_and_loses_none(relay: Relay, api: Pattern) -> None:
-    port = relay.listen("i-1")
-    relay.lead("i-1", "127.0.0.1", api.port)
-    sent = bytes(range(256)) * 8192  # 2 MiB: more than any buffer on the way
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as end:
-        end.sendall(b"before")
-        assert receive(end, 6) == b"before"
-        relay.set_silent("i-1", True)
-        sender = threading.Thread(target=end.sendall, args=(sent,), daemon=True)
-        sender.start()
-        late = socket.create_connection(("127.0.0.1", port), timeout=20)
-        late.sendall(b"+late")
-        late.shutdown(socket.SHUT_WR)
-        end.settimeout(0.5)
-        with pytest.raises(TimeoutError):
-            end.recv(1)
-        assert bytes(api.got) == b"before"
-        relay.set_silent("i-1", False)
-        end.settimeout(20)
-        assert receive(end, len(sent)) == sent
-        assert receive(late, 100) == b"+late"  # and then its end, passed on both ways
-        late.close()
-        sender.join(20)
-
-
-def test_lines_are_silent_each_for_itself(relay: Relay, api: Pattern) -> None:
-    ends = {}
-    for name in ("i-1", "i-2"):
-        port = relay.listen(name)
-        relay.lead(name, "127.0.0.1", api.port)
-        ends[name] = socket.create_connection(("127.0.0.1", port), timeout=10)
-    relay.set_silent("i-1", True)
-    for end in ends.values():
-        end.sendall(b"word")
-    assert receive(ends["i-2"], 4) == b"word"
-    ends["i-1"].settimeout(0.3)
-    with pytest.raises(TimeoutError):
-        ends["i-1"].recv(1)
-    relay.cut("i-1")
-    ends["i-1"].settimeout(10)
-    with pytest.raises(ConnectionResetError):
-        receive(ends["i-1"], 4)
-    for end in ends.values():
-        end.close()
-
-
-def test_an_api_that_is_down_ends_the_connection_and_a_new_address_heals_it(
-    relay: Relay, api: Pattern
-) -> None:
-    port = relay.listen("i-1")
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        dead_port = gone.getsockname()[1]
-    relay.lead("i-1", "127.0.0.1", dead_port)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as end:
-        assert end.recv(1) == b""
-    relay.lead("i-1", "127.0.0.1", api.port)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as end:
-        end.sendall(b"word")
-        assert receive(end, 4) == b"word"
-
-
-def test_the_whole_cloud_can_fall_silent_for_a_time(cloud: CloudControl, api: Pattern) -> None:
+def test_the_whole_cloud_can_fall_silent_for_a_time(cloud: CloudControl, api: EchoApi) -> None:
     instance = launched(cloud)
     cloud.set_api(f"http://127.0.0.1:{api.port}")
     port = cloud.instance(instance)["relay_port"]
@@ -295,7 +187,7 @@ def agent_config(api_url: str, token: str = "secret") -> AgentConfig:
     )
 
 
-def test_install_puts_the_agent_there_once(cloud: CloudControl, api: Pattern, tmp_path: Path) -> None:
+def test_install_puts_the_agent_there_once(cloud: CloudControl, api: EchoApi, tmp_path: Path) -> None:
     instance = launched(cloud)
     script = tmp_path / "agent.py"
     script.write_text(AGENT)
