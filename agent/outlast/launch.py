@@ -37,6 +37,7 @@ def trainer_order(
         command=command(work, resume),
         env=env,
         generation=generation,
+        work_dir=places.work_dir,
         resume_path=resume.path,
         resume_step=resume.step,
         signal=work.checkpoint.signal,

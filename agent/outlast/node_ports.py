@@ -36,6 +36,7 @@ class TrainerOrder:
     command: str
     env: Mapping[str, str]  # the job's and ours; the trainer also inherits a plain PATH, HOME, …
     generation: int
+    work_dir: str = ""
     resume_path: str = ""  # "": from the beginning
     resume_step: int | None = None
     signal: str = ""  # sent to the main process when a save is asked for; "": only the control file
@@ -93,6 +94,7 @@ class Trainer(Protocol):
 class Places:
     """Absolute paths that the trainer is told."""
 
+    work_dir: str  # the trainer's current folder
     checkpoint_dir: str
     attempt_dir: str  # new for each attempt: control files and progress
 

@@ -62,7 +62,7 @@ class LogsTask:
             pass  # an earlier try, whose answer was lost, was applied: nobody else writes under our boot id
         except BucketError:
             return False
-        more = len(self._chunk) == LOG_CHUNK_BYTES_MAX
+        more = len(self._chunk) > LOG_CHUNK_BYTES_MAX // 2
         self._logs.shipped(len(self._chunk))
         self._number += 1
         self._chunk = b""

@@ -1,0 +1,1 @@
+"""What touches the node: processes, folders, logs, notices, power, and the wire to the controller."""

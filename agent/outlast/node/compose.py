@@ -1,0 +1,74 @@
+"""Puts one agent together from its configuration: real clock, bucket, link and node."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from outlast.bucket.client import open_bucket, scoped
+from outlast.clock import SystemRuntime
+from outlast.config import Config, ConfigError
+from outlast.loop import Agent
+from outlast.node.home import Home, HomeDisk
+from outlast.node.logs import FileLog
+from outlast.node.notices.detect import detect
+from outlast.node.outputs import FolderOutputs
+from outlast.node.power import CommandPower
+from outlast.node.report import HttpLink
+from outlast.node.saves import FolderSaves
+from outlast.node.setup import NodeWorkplace
+from outlast.node.trainer import ProcessTrainer
+from outlast.node_ports import Node
+from outlast.protocol.objects import job_prefix
+from outlast.view import Identity
+
+BOOT_BYTES = 6
+
+
+def compose(config: Config) -> Agent:
+    """Raises ConfigError."""
+    runtime, home = SystemRuntime(), Home(Path(config.home))
+    try:
+        home.prepare()
+        _only_one(home)
+        log = FileLog(home.logs)
+        link = HttpLink(
+            config.api_url, config.token, config.instance, Path(config.ca_file) if config.ca_file else None
+        )
+        bucket = scoped(open_bucket(config.storage), job_prefix(config.job))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
+    except OSError as error:
+        raise ConfigError(f"{config.home} can't be used as the agent's home: {error}") from error
+    workplace = NodeWorkplace(home, bucket, log)
+    node = Node(
+        trainer=ProcessTrainer(home, log),
+        workplace=workplace,
+        saves=FolderSaves(home, runtime),
+        notices=detect(os.environ),
+        outputs=FolderOutputs(runtime, workplace.current),
+        logs=log,
+        disk=HomeDisk(home),
+        power=CommandPower(home, config.poweroff, log),
+    )
+    identity = Identity(
+        job=config.job,
+        owner=config.owner,
+        instance=config.instance,
+        boot=runtime.token(BOOT_BYTES),
+        cloud=config.cloud,
+        region=config.region,
+        instance_id=config.instance_id,
+    )
+    return Agent(identity, runtime, link, bucket, node, lease_s=config.lease_s)
+
+
+def _only_one(home: Home) -> None:
+    """Two agents in one home would be two writers of one attempt. The kernel frees the lock with us."""
+    descriptor = os.open(home.root / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigError(f"{home.root}: another agent runs here already") from None

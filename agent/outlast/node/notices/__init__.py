@@ -1,0 +1,1 @@
+"""Where each cloud announces that it will take the machine."""

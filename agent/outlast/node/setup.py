@@ -1,0 +1,186 @@
+"""The job's folder on the node: fetches and unpacks the code, runs `setup` once, receives checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+import zstandard
+
+from outlast.clock import pause
+from outlast.node.home import Home, write_atomic
+from outlast.node.kept import Kept, end_leftover
+from outlast.node.logs import FileLog
+from outlast.node_ports import NodeTrouble, Places
+from outlast.ports import Bucket
+from outlast.protocol.messages import Work
+from outlast.protocol.objects import Manifest
+from outlast.restore import FolderSink, Sink
+from outlast.save.watch import Watcher
+from outlast.trainer_contract import ALL
+
+POLL_S = 0.1
+COPY_BYTES = 1 << 20
+SETUP_GRACE_S = 2.0
+
+
+class NodeWorkplace:
+    """The port `Workplace` over a home and the job's bucket."""
+
+    def __init__(self, home: Home, bucket: Bucket, log: FileLog) -> None:
+        self._home = home
+        self._bucket = bucket
+        self._log = log
+        self._current = home.work
+
+    def current(self) -> Path:
+        """The working folder of the assignment at hand: outputs are relative to it."""
+        return self._current
+
+    def prepare(self, work: Work, cancelled: Callable[[], bool]) -> str:
+        folder = self._current = self._home.work_dir(work.code)
+        try:
+            code = self._unpack(work, folder)
+            self._checkpoint_dir(work).mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise NodeTrouble("code", f"the code can't be unpacked into {folder}: {error}") from error
+        return f"{code}; {self._setup(work, folder, cancelled)}"
+
+    def places(self, work: Work, generation: int) -> Places:
+        return Places(
+            work_dir=str(self._home.work_dir(work.code)),
+            checkpoint_dir=str(self._checkpoint_dir(work)),
+            attempt_dir=str(self._home.attempt_dir(generation)),
+        )
+
+    def sink(self, work: Work) -> Sink:
+        watcher = Watcher(work.checkpoint, self._checkpoint_dir(work))
+        return FolderSink(
+            self._home.restoring, lambda manifest: watcher.resume_path(manifest.step, manifest.kind)
+        )
+
+    def resume_from(self, work: Work, manifest: Manifest) -> str:
+        watcher = Watcher(work.checkpoint, self._checkpoint_dir(work))
+        paths = [file.path for file in manifest.files]
+        return str(watcher.resume_from(manifest.step, manifest.kind, paths))
+
+    def _checkpoint_dir(self, work: Work) -> Path:
+        return self._home.work_dir(work.code) / work.checkpoint.dir
+
+    # code
+
+    def _unpack(self, work: Work, folder: Path) -> str:
+        if not work.code:
+            folder.mkdir(parents=True, exist_ok=True)
+            return "no code"
+        if folder.is_dir():
+            return "the code is here already"
+        digest = work.code.removeprefix("code/")
+        temp = folder.with_name(f".{folder.name}.new")
+        shutil.rmtree(temp, ignore_errors=True)
+        temp.mkdir(parents=True)
+        packed = temp.with_suffix(".tar")
+        try:
+            with packed.open("w+b") as tar:
+                self._fetch(work.code, digest, tar)
+                tar.seek(0)
+                _extract(tar, temp, work.code)
+        finally:
+            packed.unlink(missing_ok=True)
+        os.replace(temp, folder)
+        return f"code {digest[:12]} unpacked"
+
+    def _fetch(self, key: str, digest: str, tar: BinaryIO) -> None:
+        """The hash is that of the tar itself, so that another compressor gives the same name."""
+        sizes = [info.size for info in self._bucket.list(key) if info.key == key]
+        if not sizes:
+            raise NodeTrouble(
+                "code", f"the packed code {key} is not in the bucket; submit the job again", fatal=True
+            )
+        hasher = hashlib.sha256()
+        opened = zstandard.ZstdDecompressor().decompressobj()
+        try:
+            for chunk in self._bucket.stream(key, 0, sizes[0]):
+                data = opened.decompress(chunk)
+                hasher.update(data)
+                tar.write(data)
+        except zstandard.ZstdError as error:
+            raise NodeTrouble(
+                "code", f"{key} is damaged: {error}; submit the job again", fatal=True
+            ) from error
+        if hasher.hexdigest() != digest:
+            raise NodeTrouble("code", f"{key} does not hash to its name; submit the job again", fatal=True)
+
+    # set-up
+
+    def _setup(self, work: Work, folder: Path, cancelled: Callable[[], bool]) -> str:
+        if not work.setup.strip():
+            return "no set-up"
+        done = self._home.setups / hashlib.sha256(f"{work.code}\n{work.setup}".encode()).hexdigest()
+        if done.exists():
+            return "the set-up was done on this node before"
+        self._log.say("running setup")
+        env = {name: value for name, value in os.environ.items() if name not in ALL} | dict(work.env)
+        if not end_leftover(self._home.setup_lock):
+            raise NodeTrouble("setup", "a set-up of an earlier agent can't be ended on this node")
+        kept = Kept(
+            work.setup,
+            env=env,
+            cwd=folder,
+            output=self._log.descriptor,
+            lock=self._home.setup_lock,
+            mark=f"setup-{os.getpid()}",
+        )
+        while (code := kept.poll()) is None and not cancelled():
+            pause(POLL_S)
+        while not kept.end(SETUP_GRACE_S):
+            pause(POLL_S)
+        if code is None:
+            raise NodeTrouble("setup", "the set-up was called off")
+        if code != 0:
+            raise NodeTrouble("setup", f"setup ended with code {code}", tail=self._log.tail())
+        try:
+            write_atomic(done, b"")
+        except OSError as error:
+            raise NodeTrouble("setup", f"this node's disk: {error}") from error
+        return "set-up done"
+
+
+def _extract(tar: BinaryIO, folder: Path, key: str) -> None:
+    """Only what a packer of ours writes: plain files, empty folders, links that stay inside."""
+    links: set[PurePosixPath] = set()
+    with tarfile.open(fileobj=tar, mode="r:") as archive:
+        for member in _members(archive, key):
+            path = PurePosixPath(member.name)
+            if path.is_absolute() or ".." in path.parts or links.intersection(path.parents):
+                raise NodeTrouble(
+                    "code", f"{key} holds {member.name!r}, which leads out of the folder", fatal=True
+                )
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if member.isdir():
+                target.mkdir(exist_ok=True)
+            elif member.issym():
+                inside = os.path.normpath(path.parent / member.linkname)
+                if os.path.isabs(member.linkname) or inside.startswith(".."):
+                    raise NodeTrouble("code", f"{key}: the link {member.name!r} leads outside", fatal=True)
+                target.symlink_to(member.linkname)
+                links.add(path)
+            elif member.isreg() and (source := archive.extractfile(member)) is not None:
+                with target.open("xb") as file:
+                    shutil.copyfileobj(source, file, COPY_BYTES)
+                target.chmod(member.mode & 0o777)
+            else:
+                raise NodeTrouble("code", f"{key} holds {member.name!r}, which is no plain file", fatal=True)
+
+
+def _members(archive: tarfile.TarFile, key: str) -> Iterator[tarfile.TarInfo]:
+    try:
+        yield from archive
+    except tarfile.TarError as error:
+        raise NodeTrouble("code", f"{key} is damaged: {error}; submit the job again", fatal=True) from error
