@@ -10,6 +10,7 @@ from pathlib import Path
 
 from outlast import __version__
 from outlast.config import Config, ConfigError, read_config
+from outlast.node.compose import compose
 
 EXIT_BAD_CONFIG = 2
 
@@ -29,8 +30,6 @@ def main(arguments: list[str]) -> int:
 
 def run(config: Config) -> int:
     """Raises ConfigError for what only shows when it is used."""
-    from outlast.node.compose import compose  # the parts are loaded after the file was found to be right
-
     agent = compose(config)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: agent.shutdown())

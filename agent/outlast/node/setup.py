@@ -48,7 +48,7 @@ class NodeWorkplace:
             code = self._unpack(work, folder)
             self._checkpoint_dir(work).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise NodeTrouble("code", f"the code can't be unpacked into {folder}: {error}") from error
+            raise _bad(f"the code can't be unpacked into {folder}: {error}") from error
         return f"{code}; {self._setup(work, folder, cancelled)}"
 
     def places(self, work: Work, generation: int) -> Places:
@@ -99,9 +99,7 @@ class NodeWorkplace:
         """The hash is that of the tar itself, so that another compressor gives the same name."""
         sizes = [info.size for info in self._bucket.list(key) if info.key == key]
         if not sizes:
-            raise NodeTrouble(
-                "code", f"the packed code {key} is not in the bucket; submit the job again", fatal=True
-            )
+            raise NodeTrouble("code", f"the packed code {key} is not in the bucket")
         hasher = hashlib.sha256()
         opened = zstandard.ZstdDecompressor().decompressobj()
         try:
@@ -110,11 +108,9 @@ class NodeWorkplace:
                 hasher.update(data)
                 tar.write(data)
         except zstandard.ZstdError as error:
-            raise NodeTrouble(
-                "code", f"{key} is damaged: {error}; submit the job again", fatal=True
-            ) from error
+            raise _bad(f"{key} is damaged: {error}") from error
         if hasher.hexdigest() != digest:
-            raise NodeTrouble("code", f"{key} does not hash to its name; submit the job again", fatal=True)
+            raise _bad(f"{key} does not hash to its name")
 
     # set-up
 
@@ -151,6 +147,11 @@ class NodeWorkplace:
         return "set-up done"
 
 
+def _bad(what: str) -> NodeTrouble:
+    """The same everywhere: another node would unpack the same bytes."""
+    return NodeTrouble("code", f"{what}; submit the job again", fatal=True)
+
+
 def _extract(tar: BinaryIO, folder: Path, key: str) -> None:
     """Only what a packer of ours writes: plain files, empty folders, links that stay inside."""
     links: set[PurePosixPath] = set()
@@ -158,9 +159,7 @@ def _extract(tar: BinaryIO, folder: Path, key: str) -> None:
         for member in _members(archive, key):
             path = PurePosixPath(member.name)
             if path.is_absolute() or ".." in path.parts or links.intersection(path.parents):
-                raise NodeTrouble(
-                    "code", f"{key} holds {member.name!r}, which leads out of the folder", fatal=True
-                )
+                raise _bad(f"{key} holds {member.name!r}, which leads out of the folder")
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)
             if member.isdir():
@@ -168,7 +167,7 @@ def _extract(tar: BinaryIO, folder: Path, key: str) -> None:
             elif member.issym():
                 inside = os.path.normpath(path.parent / member.linkname)
                 if os.path.isabs(member.linkname) or inside.startswith(".."):
-                    raise NodeTrouble("code", f"{key}: the link {member.name!r} leads outside", fatal=True)
+                    raise _bad(f"{key}: the link {member.name!r} leads outside")
                 target.symlink_to(member.linkname)
                 links.add(path)
             elif member.isreg() and (source := archive.extractfile(member)) is not None:
@@ -176,11 +175,11 @@ def _extract(tar: BinaryIO, folder: Path, key: str) -> None:
                     shutil.copyfileobj(source, file, COPY_BYTES)
                 target.chmod(member.mode & 0o777)
             else:
-                raise NodeTrouble("code", f"{key} holds {member.name!r}, which is no plain file", fatal=True)
+                raise _bad(f"{key} holds {member.name!r}, which is no plain file")
 
 
 def _members(archive: tarfile.TarFile, key: str) -> Iterator[tarfile.TarInfo]:
     try:
         yield from archive
     except tarfile.TarError as error:
-        raise NodeTrouble("code", f"{key} is damaged: {error}; submit the job again", fatal=True) from error
+        raise _bad(f"{key} is damaged: {error}") from error
