@@ -156,7 +156,13 @@ class Api:
 
     def attempt(self, job: Job, generation: int = 1, **changes: Any) -> Attempt:
         row = Attempt(
-            job.id, generation, f"a{generation}", 1, self.clock.wall_s(), "first start", launches=("launch-1",)
+            job.id,
+            generation,
+            f"a{generation}",
+            1,
+            self.clock.wall_s(),
+            "first start",
+            launches=("launch-1",),
         )
         row = replace(row, **changes)
         self.commit(row)

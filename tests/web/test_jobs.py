@@ -225,6 +225,7 @@ def test_events_come_in_order_and_go_on_after_a_number(api: Api) -> None:
     assert [e["why"] for e in _get(api, "/v1/jobs/gpt/events?last=1")["events"]] == ["word 3"]
     assert _get(api, f"/v1/jobs/gpt/events?after={rest['after']}")["events"] == []
     assert len(_get(api, "/v1/events")["events"]) == 5
+    assert [e["why"] for e in _get(api, "/v1/events?last=2")["events"]] == ["word 2", "word 3"]
 
 
 def test_followed_events_wait_for_the_next(api: Api) -> None:

@@ -39,8 +39,8 @@ def _hang(api: Api, token: str, query: str) -> socket.socket:
     """A raw connection with a hanging request on it, so that the test decides when it ends."""
     parts = urlsplit(api.url)
     link = socket.create_connection((parts.hostname or "", parts.port or 0), timeout=BOUND_S)
-    head = f"GET /v1/nodes/launch-1/commands?{query} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
-    link.sendall(head.encode())
+    target = f"/v1/nodes/launch-1/commands?{query}"
+    link.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n".encode())
     return link
 
 
@@ -96,7 +96,13 @@ def test_a_node_token_opens_nothing_of_the_peoples_side(api: Api) -> None:
     job = api.job()
     token = api.instance(job)
     with api.client(token) as http:
-        for path in ("/v1/jobs", f"/v1/jobs/{job.id}", "/v1/orphans", f"/v1/jobs/{job.id}/logs", "/v1/events"):
+        for path in (
+            "/v1/jobs",
+            f"/v1/jobs/{job.id}",
+            "/v1/orphans",
+            f"/v1/jobs/{job.id}/logs",
+            "/v1/events",
+        ):
             assert http.get(path).status_code == 403, path
         assert http.post(f"/v1/jobs/{job.id}/cancel", json={}).status_code == 403
 

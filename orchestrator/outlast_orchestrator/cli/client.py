@@ -98,7 +98,7 @@ def who() -> str:
 
 
 def job_path(name: str, *rest: str) -> str:
-    if not name or name in (".", ".."):
+    if not name or name in (".", "..") or "/" in name:
         raise UserError(f"{name!r} is no job: `outlast ps` lists them all")
     return "/".join(["/v1/jobs", quote(name, safe=""), *rest])
 
@@ -128,6 +128,9 @@ class Client:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         self._http.close()
 
     def get(self, path: str, params: Params | None = None) -> dict[str, Any]:

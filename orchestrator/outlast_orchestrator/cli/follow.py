@@ -32,6 +32,12 @@ class Line:
         self._client: Client = connect()
         self._met = False
 
+    def __enter__(self) -> Line:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._client.close()
+
     def get(self, path: str, params: Params | None = None) -> dict[str, Any]:
         return self._ask(lambda: self._client.get(path, params))
 
@@ -56,15 +62,17 @@ class Line:
 
     def _connect_again(self) -> None:
         try:
-            self._client = connect()
+            fresh = connect()
         except NoServer:
             return  # still away: the next try says so, and waits
+        self._client.close()
+        self._client = fresh
 
 
 def watch(name: str, *, quiet: bool = False) -> tuple[Exit, dict[str, Any]]:
     """Until the job is over: how it ended, and its last status. Ctrl-C raises KeyboardInterrupt."""
-    line, after = Line(), 0
-    with _live(quiet) as (say, show):
+    after = 0
+    with Line() as line, _live(quiet) as (say, show):
         while True:
             job = line.get(job_path(name))
             show(job)
@@ -95,30 +103,31 @@ def _live(quiet: bool) -> Iterator[tuple[Callable[[str], None], Callable[[dict[s
 
 def events(name: str | None, last: int, follow: bool, show: Callable[[dict[str, Any]], None]) -> None:
     """The last ones (0: all), then, to follow, each as it comes until Ctrl-C."""
-    line = Line()
     path = job_path(name, "events") if name is not None else "/v1/events"
-    batch = line.get(path, {"last": last} if name is not None else {})
-    while True:
-        for event in batch["events"]:
-            show(event)
-        if not follow and (last > 0 or not batch["events"]):
-            return
-        batch = line.get(path, {"after": batch["after"], "wait": WAIT_S if follow else 0})
+    with Line() as line:
+        batch = line.get(path, {"last": last})
+        while True:
+            for event in batch["events"]:
+                show(event)
+            if not follow and (last > 0 or not batch["events"]):
+                return
+            batch = line.get(path, {"after": batch["after"], "wait": WAIT_S if follow else 0})
 
 
 def logs(name: str, attempt: int | None, rank: int, follow: bool) -> None:
     """The output of one attempt, or from the newest on."""
-    line, place, quiet_since_over = Line(), "", False
-    while True:
-        params: dict[str, str | int | float] = {"rank": rank, "after": place, "wait": WAIT_S if follow else 0}
-        if attempt is not None:
-            params["attempt"] = attempt
-        answer = line.fetch(job_path(name, "logs"), params)
-        output.raw(answer.body)
-        place = answer.headers["x-outlast-after"]
-        if answer.headers["x-outlast-more"] == "yes":
-            continue
-        # The last chunk may arrive just after the end is known: once over, one quiet look ends it.
-        if not follow or (quiet_since_over and not answer.body):
-            return
-        quiet_since_over = answer.headers["x-outlast-over"] == "yes" and not answer.body
+    place, quiet_since_over = "", False
+    fixed: dict[str, str | int | float] = {"rank": rank, "wait": WAIT_S if follow else 0}
+    if attempt is not None:
+        fixed["attempt"] = attempt
+    with Line() as line:
+        while True:
+            answer = line.fetch(job_path(name, "logs"), {**fixed, "after": place})
+            output.raw(answer.body)
+            place = answer.headers["x-outlast-after"]
+            if answer.headers["x-outlast-more"] == "yes":
+                continue
+            # The last chunk may arrive just after the end is known: once over, one quiet look ends it.
+            if not follow or (quiet_since_over and not answer.body):
+                return
+            quiet_since_over = answer.headers["x-outlast-over"] == "yes" and not answer.body

@@ -22,4 +22,4 @@ def demo(as_json: bool, keep: bool, open_report: bool) -> int:
         raise UserError(
             f"the demo needs a part that is not installed ({error.name}): install outlast[orchestrator,torch]"
         ) from error
-    return int(program.run(json=as_json, keep=keep, open=open_report) or Exit.SUCCESS)
+    return int(program.run(as_json, keep, open_report) or Exit.SUCCESS)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from outlast_orchestrator.cli.words import age, ago, price, size, usd
+from outlast_orchestrator.cli.words import age, ago, one_line, price, size, usd
 
 PIPE_WIDTH = 200  # a file or a pipe has no width: cut nothing
 COLOURS = {
@@ -55,7 +55,7 @@ def jobs_table(jobs: Sequence[Mapping[str, Any]]) -> Table:
             _durable(job["durable"]),
             str(job["generation"]),
             usd(job["cost"]["usd"]),
-            escape(job["why"]),
+            escape(one_line(job["why"])),
         ]
         for job in jobs
     ]
@@ -76,7 +76,7 @@ def status_view(job: Mapping[str, Any], show: Console) -> None:
     facts = [
         ("job", f"{escape(job['name'])}  ({job['id']}, revision {job['revision']}, wanted: {job['wanted']})"),
         ("state", f"{state_text(job['state'])} for {age(job['age_s'])}"),
-        ("why", escape(job["why"]) or "-"),
+        ("why", escape(one_line(job["why"])) or "-"),
         ("step", _number(job["step"])),
         ("checkpoint", _durable(job["durable"])),
         ("saving", escape(saving_text(job.get("saving")))),
@@ -118,7 +118,8 @@ def attempts_table(attempts: Sequence[Mapping[str, Any]]) -> Table:
         ended = f"{closed['why']} ({', '.join(closed['witnesses'])})" if closed else attempt["abandoned"]
         steps = f"{_number(attempt['start_step'])} → {_number(attempt['last_step'])}"
         why = f"{attempt['why']}. Over: {ended}" if ended else attempt["why"]
-        rows.append([str(attempt["generation"]), attempt["phase"], age(attempt["age_s"]), steps, escape(why)])
+        begun, told = age(attempt["age_s"]), escape(one_line(why))
+        rows.append([str(attempt["generation"]), attempt["phase"], begun, steps, told])
     return table("attempts", ["NO", "PHASE", "BEGUN", "STEPS", "WHY"], rows)
 
 
@@ -131,7 +132,7 @@ def instances_table(instances: Sequence[Mapping[str, Any]]) -> Table:
             escape(f"{i['cloud']}/{i['zone']}"),
             escape(f"{i['instance_type']} {i['market']}"),
             f"{price(i['price_usd_h'])} {usd(i['usd'])}",
-            escape(_machine_why(i)),
+            escape(one_line(_machine_why(i))),
         ]
         for i in instances
     ]
@@ -204,7 +205,7 @@ def orphans_table(orphans: Sequence[Mapping[str, Any]]) -> Table:
 def event_line(event: Mapping[str, Any]) -> str:
     at = datetime.fromtimestamp(event["at"], tz=timezone.utc).astimezone()
     attempt = f" [attempt {event['attempt']}]" if event.get("attempt") is not None else ""
-    return f"{at:%Y-%m-%d %H:%M:%S}  {event['kind']}{attempt}: {event['why']}"
+    return f"{at:%Y-%m-%d %H:%M:%S}  {event['kind']}{attempt}: {one_line(event['why'])}"
 
 
 def live_line(job: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from outlast_orchestrator.cli.words import age, ago
+from outlast_orchestrator.cli.words import age, ago, one_line
 
 STORY_S = 15 * 60.0
 LINES_MAX = 40
@@ -25,7 +25,7 @@ Event = Mapping[str, Any]
 
 def why_lines(status: Mapping[str, Any], events: Sequence[Event]) -> list[str]:
     """The state and its reason, then what led there, oldest first, then what comes next."""
-    reason = status["why"] or "no reason given"
+    reason = one_line(status["why"]) or "no reason given"
     head = f"{status['name']} is {status['state']} for {age(status['age_s'])}: {reason}"
     return [head, *story(events), *_next(status)]
 
@@ -49,7 +49,7 @@ def story(events: Sequence[Event]) -> list[str]:
 
 def line(event: Event) -> str:
     where = f" [attempt {event['attempt']}]" if event.get("attempt") is not None else ""
-    return f"  {ago(event['age_s']):>16}  {event['kind']}{where}: {event['why']}"
+    return f"  {ago(event['age_s']):>16}  {event['kind']}{where}: {one_line(event['why'])}"
 
 
 def _fold(routine: Sequence[Event]) -> list[str]:
@@ -61,7 +61,7 @@ def _fold(routine: Sequence[Event]) -> list[str]:
     for event in routine:
         counts[event["kind"]] = counts.get(event["kind"], 0) + 1
     told = ", ".join(f"{count} {ROUTINE[kind]}" for kind, count in counts.items())
-    return [f"  {ago(routine[-1]['age_s']):>16}  {told}; the last: {routine[-1]['why']}"]
+    return [f"  {ago(routine[-1]['age_s']):>16}  {told}; the last: {one_line(routine[-1]['why'])}"]
 
 
 def _next(status: Mapping[str, Any]) -> list[str]:

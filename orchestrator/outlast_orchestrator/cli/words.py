@@ -5,6 +5,11 @@ from __future__ import annotations
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86400
 
 
+def one_line(text: str) -> str:
+    """What came from a node may hold anything, and a terminal would obey some of it."""
+    return "".join(c if c.isprintable() else " " for c in text)
+
+
 def age(seconds: float | None) -> str:
     if seconds is None:
         return "-"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -106,11 +107,21 @@ class JobDesk:
 
     def events(self, job: Job | None, after: int, last: int, limit: int) -> list[dict[str, Any]]:
         now_at = self._s.clock.wall_s()
-        if job is not None and last > 0:
+        if last == 0:
+            found = self._s.store.events(None if job is None else job.id, after, limit)
+        elif job is not None:
             found = self._s.store.last_events(job.id, last)
         else:
-            found = self._s.store.events(None if job is None else job.id, after, limit)
+            found = self._last_of_all(last)
         return [event_json(event, now_at) for event in found]
+
+    def _last_of_all(self, last: int) -> list[Event]:
+        kept: deque[Event] = deque(maxlen=last)
+        page = self._s.store.events(None, 0, EVENTS_MAX)
+        while page:
+            kept.extend(page)
+            page = self._s.store.events(None, page[-1].seq, EVENTS_MAX)
+        return list(kept)
 
     def wish(self, name_or_id: str, change: wishes.Change) -> dict[str, Any]:
         for left in reversed(range(WISH_TRIES)):

@@ -1,0 +1,49 @@
+"""Help is quick: it loads nothing that only some command needs."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = [
+    "rich",
+    "pydantic",
+    "httpx",
+    "fastapi",
+    "starlette",
+    "uvicorn",
+    "sqlmodel",
+    "sqlalchemy",
+    "alembic",
+    "yaml",
+    "zstandard",
+    "obstore",
+    "torch",
+    "numpy",
+    "boto3",
+    "botocore",
+    "asyncio",
+    "ssl",
+]
+LOOK = (
+    "import atexit, json, sys\n"
+    "atexit.register(lambda: print(json.dumps(sorted(sys.modules)), file=sys.stderr))\n"
+    "from outlast_orchestrator.cli.main import main\n"
+    "sys.argv = json.loads(sys.argv[1])\n"
+    "main()\n"
+)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["submit", "--help"], ["frobnicate"]])
+def test_help_and_usage_errors_load_nothing_heavy(words: list[str]) -> None:
+    argv = json.dumps(["outlast", *words])
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, argv], capture_output=True, text=True, timeout=60, check=False
+    )
+    loaded = {name.partition(".")[0] for name in json.loads(done.stderr.splitlines()[-1])}
+    assert "outlast_orchestrator" in loaded
+    allowed = set() if words == ["--help"] else {"pydantic"}  # typer's own way to read values
+    assert sorted(loaded & set(HEAVY) - allowed) == []
