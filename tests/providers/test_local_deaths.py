@@ -24,6 +24,7 @@ from tests.providers.local_kit import (
 
 from outlast_orchestrator.providers.local import processes
 from outlast_orchestrator.providers.local.control import CloudControl, find_cloud, start_cloud, stop_cloud
+from outlast_orchestrator.remote.deadman import Deadman, user_data
 
 # Thirty processes that do all they can to get away: sessions of their own, double forks, no environment.
 FOREST = """
@@ -97,6 +98,15 @@ def test_a_machine_that_switches_itself_off_takes_everything_along(cloud: CloudC
     assert last["end_code"] == "Client.InstanceInitiatedShutdown"
 
 
+def test_the_dead_man_switch_ends_a_machine_without_an_agent(cloud: CloudControl) -> None:
+    switch = Deadman(max_life_s=600.0, install_limit_s=0.5, look_every_s=0.1)
+    instance = launched(cloud, user_data=user_data(switch))
+    tree = tree_of(cloud, instance)
+    assert ended(cloud, instance)["end_code"] == "Client.InstanceInitiatedShutdown"
+    assert all_dead(tree)
+    assert "no agent was installed within 0.5 s" in cloud.console(instance)
+
+
 def test_the_crash_of_a_supervisor_takes_everything_along(cloud: CloudControl) -> None:
     instance = launched(cloud)
     tree = grown(cloud, instance)
@@ -111,7 +121,8 @@ def test_a_frozen_machine_stands_still_until_it_is_thawed_and_can_die_frozen(clo
     instance = launched(cloud)
     tree = grown(cloud, instance)
     cloud.freeze(instance)
-    assert {p.state for p in map(processes.read, (one.pid for one in tree)) if p is not None} == {"T"}
+    now = [processes.read(one.pid) for one in tree]
+    assert {process.state for process in now if process is not None and not process.dead} == {"T"}
     cloud.thaw(instance)
     wait_until("it moves again", lambda: run_on(cloud, instance, "echo here")["stdout"] == "here\n")
     cloud.freeze(instance)

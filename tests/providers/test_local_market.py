@@ -219,10 +219,22 @@ def test_a_trace_that_does_not_cover_a_zone_is_refused(tmp_path: Path) -> None:
 
 def test_a_cloud_that_can_not_start_says_why_in_one_line(tmp_path: Path) -> None:
     market = MarketConfig("trace", folder=str(tmp_path / "nothing"))
-    with pytest.raises(UserError, match=r"can't start: .*holds no CSV file") as error:
+    with pytest.raises(UserError, match=r"can't start from .*holds no CSV file") as error:
         start_cloud(tmp_path / "cloud", CloudConfig(market=market))
     assert "\n" not in str(error.value)
     wait_until("it is gone", lambda: processes_of(tmp_path) == {})
+
+
+def test_a_state_that_is_garbage_or_a_file_is_told_in_one_line(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage"
+    garbage.mkdir()
+    (garbage / "cloud.db").write_bytes(b"this is no database, and long enough to be looked at" * 100)
+    with pytest.raises(UserError, match=r"can't start from .*garbage: file is not a database$"):
+        start_cloud(garbage)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"can't start: .*file can't be written: File exists$"):
+        start_cloud(tmp_path / "file")
+    wait_until("they are gone", lambda: processes_of(tmp_path) == {})
 
 
 @pytest.mark.parametrize(

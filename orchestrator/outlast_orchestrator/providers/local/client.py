@@ -7,7 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-CALL_LIMIT_S = 150.0
+CALL_LIMIT_S = 20.0
+COMMAND_LIMIT_S = 150.0  # of calls that wait for a program, or for processes to end
+SLOW_CALLS = ("execute", "start", "stop")
 
 
 class Unreachable(Exception):
@@ -38,7 +40,8 @@ class Client:
         except (OSError, json.JSONDecodeError) as error:
             raise Unreachable(f"{self.state_dir / 'cloud.json'} can't be read: {error}") from error
         headers = {"Authorization": f"Bearer {contact['token']}", "Content-Type": "application/json"}
-        connection = http.client.HTTPConnection("127.0.0.1", contact["port"], timeout=CALL_LIMIT_S)
+        limit_s = COMMAND_LIMIT_S if op in SLOW_CALLS else CALL_LIMIT_S
+        connection = http.client.HTTPConnection("127.0.0.1", contact["port"], timeout=limit_s)
         try:
             connection.request("POST", f"/v1/{op}", json.dumps(body), headers)
             response = connection.getresponse()

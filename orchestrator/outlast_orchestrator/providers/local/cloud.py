@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 import threading
 from collections.abc import Callable
@@ -203,7 +204,12 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--daemon", action="store_true")
     chosen = parser.parse_args(arguments)
     folder: Path = chosen.state.resolve()
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        sys.stderr.write(f"the local cloud can't start: {folder} can't be written: {error.strerror}\n")
+        return 1
     writer = _become_daemon() if chosen.daemon else None
 
     def say(text: str) -> None:
@@ -211,7 +217,6 @@ def main(arguments: list[str]) -> int:
             os.write(writer, text.encode())
             os.close(writer)
 
-    lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -225,8 +230,8 @@ def main(arguments: list[str]) -> int:
     try:
         config = from_json(CloudConfig, json.loads(chosen.config)) if chosen.config else None
         cloud = Cloud(folder, config)
-    except (FormatError, TraceError, json.JSONDecodeError) as error:
-        say(f"the local cloud can't start: {error}\n")
+    except (FormatError, TraceError, json.JSONDecodeError, sqlite3.Error, OSError) as error:
+        say(f"the local cloud can't start from {folder}: {error}\n")
         return 1
     processes.adopt_orphans()
     signal.signal(signal.SIGTERM, cloud.leave)

@@ -167,17 +167,20 @@ def start_cloud(state_dir: Path, config: CloudConfig | None = None) -> CloudCont
     if config is not None:
         command += ["--config", json.dumps(to_json(config))]
     environment = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    ran = subprocess.run(
-        command,
-        env=environment,
-        cwd="/",
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        timeout=START_LIMIT_S,
-        check=False,
-    )
+    try:
+        ran = subprocess.run(
+            command,
+            env=environment,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=START_LIMIT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise UserError(f"the local cloud can't be started: {error}") from error
     deadline_s = clock.monotonic_s() + START_LIMIT_S
     # Another caller may have started it at the same time: then ours ended, and that one is about to answer.
     while (found := find_cloud(state_dir)) is None:

@@ -173,8 +173,12 @@ class Fleet:
                 self.change(record.id, lambda now, by=found: _running(now, by))  # type: ignore[misc]
                 return
             if found is None and not spawned:
-                with self._lock:
-                    self._spawned.add(boot.spawn(record, folder))
+                try:
+                    with self._lock:
+                        self._spawned.add(boot.spawn(record, folder))
+                except OSError as error:
+                    self.end(record.id, EndCode.NEVER_RAN, f"the supervisor can't be started: {error}")
+                    return
                 spawned = True
             clock.sleep(LOOK_EVERY_S)
         self.end(record.id, EndCode.NEVER_RAN, f"the supervisor did not start within {START_LIMIT_S:.0f} s")
@@ -200,6 +204,7 @@ class Fleet:
             return
         with self._lock:  # orphans of a supervisor that was killed came to this process
             processes.kill_children(os.getpid(), self._spawned)
+            self._spawned.discard(record.pid)
         if not record.silent:
             self.relay.close(record.id)
         metadata = self._metadata.pop(record.id, None)

@@ -10,6 +10,7 @@ signal, and the cloud sweeps the rest.
 from __future__ import annotations
 
 import base64
+import contextlib
 import errno
 import fcntl
 import json
@@ -169,7 +170,8 @@ class _Command:
 
     def enforce(self, now_s: float) -> None:
         if now_s > self._deadline_s:
-            os.killpg(self.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has no session of its own yet
+                os.killpg(self.pid, signal.SIGKILL)
 
     def finish(self, code: int) -> None:
         answer = {"code": code, "stdout": _text(self._out), "stderr": _text(self._err)}

@@ -164,7 +164,8 @@ class Relay:
     def _accept(self, line: _Line) -> None:
         try:
             near, _ = line.listener.accept()
-        except (BlockingIOError, ConnectionAbortedError):
+        except OSError as error:
+            log.warning("a connection can't be taken: %s", error)
             return
         near.setblocking(False)
         near.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -174,7 +175,13 @@ class Relay:
         far = socket.socket()
         far.setblocking(False)
         far.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        far.connect_ex(line.api)
+        try:
+            far.connect_ex(line.api)
+        except OSError as error:  # a host name that does not resolve
+            log.warning("the API at %s can't be reached: %s", line.api, error)
+            near.close()
+            far.close()
+            return
         pair = _Pair(_Half(near), _Half(far, connecting=True))
         line.pairs.add(pair)
         self._watch_pair(line, pair)
