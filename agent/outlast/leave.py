@@ -127,10 +127,10 @@ def _final_is_here(assignment: Assignment) -> bool:
     if not progress.polls:
         return True
     answer = progress.answer
-    if answer is None or answer.step is None:
+    if answer is None:
         return False
     found = assignment.saving.found_step
-    return found is not None and found >= answer.step
+    return answer.step is None or (found is not None and found >= answer.step)
 
 
 def _leaves_by_itself(assignment: Assignment) -> bool:

@@ -48,7 +48,7 @@ class NodeWorkplace:
             code = self._unpack(work, folder)
             self._checkpoint_dir(work).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise _bad(f"the code can't be unpacked into {folder}: {error}") from error
+            raise NodeTrouble("code", f"the code can't be unpacked into {folder}: {error}") from error
         return f"{code}; {self._setup(work, folder, cancelled)}"
 
     def places(self, work: Work, generation: int) -> Places:
@@ -99,7 +99,7 @@ class NodeWorkplace:
         """The hash is that of the tar itself, so that another compressor gives the same name."""
         sizes = [info.size for info in self._bucket.list(key) if info.key == key]
         if not sizes:
-            raise NodeTrouble("code", f"the packed code {key} is not in the bucket")
+            raise _bad(f"the packed code {key} is not in the bucket")
         hasher = hashlib.sha256()
         opened = zstandard.ZstdDecompressor().decompressobj()
         try:

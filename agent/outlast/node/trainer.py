@@ -42,6 +42,7 @@ class ProcessTrainer:
         self._tail: ProgressTail | None = None
         self._progress = TrainerProgress()
         self._signal = 0
+        self._asked = ""  # id of the last request
 
     def start(self, order: TrainerOrder) -> None:
         folder = self._home.attempt_dir(order.generation)
@@ -70,6 +71,7 @@ class ProcessTrainer:
         self._tail = ProgressTail(folder / FILE_NAMES[PROGRESS])
 
     def ask_save(self, request: SaveRequest) -> bool:
+        self._asked = request.id
         try:
             write_atomic(self._folder / FILE_NAMES[SAVE_REQUEST], request_bytes(request), durable=False)
         except OSError as error:
@@ -111,7 +113,7 @@ class ProcessTrainer:
             )
         answer = self._answer()
         done = (self._folder / FILE_NAMES[DONE]).exists()
-        self._progress = replace(self._progress, answer=answer or self._progress.answer, done=done)
+        self._progress = replace(self._progress, answer=answer, done=done)
         return self._progress
 
     def kill(self, grace_s: float) -> bool:
@@ -129,6 +131,7 @@ class ProcessTrainer:
 
     def _answer(self) -> SaveAnswer | None:
         try:
-            return read_answer((self._folder / FILE_NAMES[SAVE_ANSWER]).read_bytes())
+            answer = read_answer((self._folder / FILE_NAMES[SAVE_ANSWER]).read_bytes())
         except (OSError, FormatError):
             return None
+        return answer if answer.id == self._asked else None

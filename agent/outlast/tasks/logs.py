@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from outlast.node_ports import LogShip
@@ -57,9 +58,9 @@ class LogsTask:
             return False
         key = log_key(self._target.generation, self._target.rank, self._boot, self._number)
         try:
-            self._bucket.create(key, self._chunk)
-        except Exists:
-            pass  # an earlier try, whose answer was lost, was applied: nobody else writes under our boot id
+            # It exists when an earlier try, whose answer was lost, was applied: nobody else has our boot id.
+            with suppress(Exists):
+                self._bucket.create(key, self._chunk)
         except BucketError:
             return False
         more = len(self._chunk) > LOG_CHUNK_BYTES_MAX // 2
