@@ -1,0 +1,270 @@
+"""What a decision gets to see: absences, Unknown, silence, and nothing that was not looked at."""
+
+from __future__ import annotations
+
+import pytest
+from tests.contracts.rows import attempt, instance
+from tests.controller.stage import Stage, ready, report, seen
+
+from outlast.protocol.objects import status_key
+from outlast_orchestrator.controller.schedule import PRICES
+from outlast_orchestrator.core.actions import Decision, Launch, ListRegion
+from outlast_orchestrator.core.errors import Scope, ScopeKind, Transient
+from outlast_orchestrator.core.types import Asked, InstancePhase
+from outlast_orchestrator.core.view import NEVER_S, CallKind, CloudState, InstanceView, JobView
+
+KEY = status_key(1, 0)
+
+
+@pytest.fixture
+def stage() -> Stage:
+    found = Stage()
+    found.submit(attempt(), ready())
+    found.cloud.listed = [seen(owner=found.store.owner())]
+    return found
+
+
+def machine(stage: Stage) -> InstanceView:
+    return stage.view().instances[0]
+
+
+def test_nothing_is_decided_before_each_region_has_answered(stage: Stage) -> None:
+    stage.controller.tick()
+    assert stage.views == {}
+    stage.settle()
+    assert machine(stage).seen == stage.cloud.listed[0]
+
+
+def test_a_region_that_never_answers_does_not_hold_everything_up(stage: Stage) -> None:
+    for _ in range(25):
+        stage.controller.tick()
+        stage.clock.forward(1.0)
+    assert machine(stage).region_problem
+    assert machine(stage).absent_s == ()
+
+
+def test_absences_count_from_the_last_sighting_and_begin_with_the_listing(stage: Stage) -> None:
+    stage.settle()
+    stage.cloud.listed = []
+    stage.tick(50)
+    absences = machine(stage).absent_s
+    assert len(absences) == 3
+    assert absences[0] > machine(stage).seen_s
+    assert list(absences) == sorted(absences)
+    stage.cloud.listed = [seen(owner=stage.store.owner())]
+    stage.tick(20)
+    assert machine(stage).absent_s == ()
+
+
+def test_unknown_is_no_absence(stage: Stage) -> None:
+    stage.settle()
+    stage.cloud.listed, stage.cloud.problem = [], "503"
+    stage.tick(100)
+    assert machine(stage).absent_s == ()
+    assert machine(stage).region_problem == "503"
+    assert machine(stage).seen is not None
+
+
+def test_a_listing_that_hangs_makes_the_region_unknown(stage: Stage) -> None:
+    stage.settle()
+    for _ in range(90):
+        stage.controller.tick()
+        stage.clock.forward(1.0)
+    assert "no complete listing" in machine(stage).region_problem
+
+
+def test_the_begin_of_a_listing_is_when_it_was_asked_for(stage: Stage) -> None:
+    stage.settle()
+    stage.decisions["j1"] = lambda view: Decision((ListRegion("here", "r1"),), "look")
+    stage.clock.forward(1.0)
+    asked_s = stage.clock.now_s
+    stage.controller.tick()
+    stage.clock.forward(30.0)  # the answer takes its time
+    stage.calls.work()
+    stage.controller.tick()
+    assert machine(stage).seen_s == asked_s
+
+
+def test_of_two_machines_with_one_launch_id_the_record_keeps_its_own(stage: Stage) -> None:
+    owner = stage.store.owner()
+    stage.cloud.listed = [
+        seen(id="i-0", state=CloudState.ENDED, owner=owner),
+        seen(id="i-l1", owner=owner),
+        seen(id="i-9", owner=owner),
+    ]
+    stage.settle()
+    found = machine(stage).seen
+    assert found is not None
+    assert found.id == "i-l1"
+
+
+def test_a_node_that_was_never_heard_counts_only_what_could_be_heard(stage: Stage) -> None:
+    stage.settle()
+    stage.tick(20)
+    assert machine(stage).heard is None
+    assert 18.0 <= machine(stage).unheard_s <= 22.0
+    before = machine(stage).unheard_s
+    stage.buckets.down = True
+    stage.tick(60)
+    assert machine(stage).unheard_s <= before + 4.0
+    stage.buckets.down = False
+    stage.tick(30)
+    assert machine(stage).unheard_s >= before + 15.0
+
+
+def test_a_suspended_controller_makes_nobody_silent(stage: Stage) -> None:
+    stage.settle()
+    stage.nodes.receive(report())
+    stage.tick(2)
+    stage.clock.forward(7200.0)
+    stage.tick(2)
+    heard = machine(stage).heard
+    assert heard is not None
+    assert heard.silent_s < 12.0
+    assert machine(stage).absent_s == ()
+
+
+def test_silence_stops_growing_while_the_bucket_can_not_be_read(stage: Stage) -> None:
+    stage.settle()
+    stage.nodes.receive(report())
+    stage.buckets.down = True
+    stage.tick(100)
+    heard = machine(stage).heard
+    assert heard is not None
+    assert heard.silent_s < 12.0
+    stage.buckets.down = False
+    stage.tick(30)
+    heard = machine(stage).heard
+    assert heard is not None
+    assert heard.silent_s > 12.0
+
+
+def test_a_status_object_that_changes_is_a_sign_of_life(stage: Stage) -> None:
+    """The network to the API is cut; the node writes to the bucket every ten seconds."""
+    stage.settle()
+    stage.nodes.receive(report(seq=1))
+    worst_s = 0.0
+    for number in range(12):
+        stage.write_status(KEY, report(seq=2 + number))
+        stage.tick(10)
+        heard = machine(stage).heard
+        assert heard is not None
+        worst_s = max(worst_s, heard.silent_s)
+    assert worst_s < 20.0
+    heard = machine(stage).heard
+    assert heard is not None
+    assert heard.report.seq >= 12
+
+
+def test_a_status_object_that_does_not_change_is_none(stage: Stage) -> None:
+    stage.settle()
+    stage.nodes.receive(report(seq=9))
+    stage.write_status(KEY, report(seq=9))
+    stage.tick(40)
+    heard = machine(stage).heard
+    assert heard is not None
+    assert heard.silent_s > 35.0
+
+
+def test_after_a_restart_only_a_second_body_shows_life(stage: Stage) -> None:
+    stage.write_status(KEY, report(seq=50))
+    stage.settle()
+    stage.tick(10)
+    assert machine(stage).heard is None
+    stage.write_status(KEY, report(seq=51))
+    stage.tick(6)
+    assert machine(stage).heard is not None
+
+
+def test_foreign_and_torn_status_objects_are_no_sign_of_life(stage: Stage) -> None:
+    stage.settle()
+    stage.nodes.receive(report(seq=1))
+    for number in range(8):
+        torn = [b"{", b"\xff", b"[]", b'{"seq": 1}']
+        stage.buckets.bodies[KEY] = torn[number % 4] + b" " * number
+        stage.tick(5)
+    stage.write_status(KEY, report("another", seq=99))
+    stage.tick(5)
+    heard = machine(stage).heard
+    assert heard is not None
+    assert heard.silent_s > 40.0
+
+
+def test_a_report_for_another_job_is_not_this_nodes(stage: Stage) -> None:
+    stage.nodes.receive(report(job="j2"))
+    stage.settle()
+    assert machine(stage).heard is None
+
+
+def test_the_pointer_is_read_and_a_failure_says_that_nothing_is_known(stage: Stage) -> None:
+    stage.settle()
+    assert stage.view().pointer.problem == ""
+    assert stage.view().pointer.pointer is None
+    read_s = stage.view().pointer.begun_s
+    stage.buckets.down = True
+    stage.tick(12)
+    assert "reached" in stage.view().pointer.problem
+    assert stage.view().pointer.begun_s > read_s > NEVER_S
+
+
+def test_offers_are_unknown_until_a_cloud_has_answered(stage: Stage) -> None:
+    stage.cloud.offers_problem = "503"
+    stage.settle()
+    stage.tick(3)
+    assert stage.view().offers is None
+    stage.cloud.offers_problem = ""
+    stage.tick(8)
+    assert stage.view().offers
+    stage.cloud.offers_problem = "503"
+    stage.due.mark(PRICES)
+    stage.tick(3)
+    assert stage.view().offers, "what was offered before still stands"
+
+
+def test_what_a_call_brought_stays_until_it_was_acted_on() -> None:
+    """The decision fails in the very tick that sees the answer: the answer is there again in the next."""
+    stage = Stage()
+    record = instance()
+    stage.submit(record)
+
+    def refuse(_request: object) -> None:
+        raise Transient("lost", Scope(ScopeKind.CALL, "launch"))
+
+    stage.cloud.on_launch = refuse
+    stage.settle()
+    failures: list[JobView] = []
+
+    def decide(view: JobView) -> Decision:
+        if any(done.call.kind is CallKind.LAUNCH for done in view.done):
+            failures.append(view)
+            if len(failures) == 1:
+                raise RuntimeError("a bug")
+        elif not failures:
+            return Decision((Launch(record),), "launch")
+        return Decision((), "seen")
+
+    stage.decisions["j1"] = decide
+    stage.tick(4)
+    assert len(failures) == 2
+    assert isinstance(failures[1].done[0].error, Transient)
+
+
+def test_a_launch_under_way_is_never_absent() -> None:
+    stage = Stage()
+    record = instance(asked=Asked.INTENDED)
+    stage.submit(record)
+    stage.settle()
+    stage.decisions["j1"] = lambda view: Decision((Launch(record), ListRegion("here", "r1")), "launch")
+    launch = None
+    for _ in range(30):
+        stage.controller.tick()
+        held = {call: run for call, run in stage.calls.waiting.items() if call.kind is CallKind.LAUNCH}
+        launch = launch or held
+        for call in held:
+            del stage.calls.waiting[call]
+        stage.calls.work()
+        stage.calls.waiting.update(held)
+        stage.clock.forward(1.0)
+    found = machine(stage)
+    assert found.record.phase is InstancePhase.LAUNCHING
+    assert all(begun_s <= found.asked_s for begun_s in found.absent_s)
