@@ -59,12 +59,16 @@ class FinderTask:
     # in the task
 
     def _run(self) -> None:
+        """Orders as they come, and a look whenever one is due: a stream of hints must not put it off."""
+        next_s = 0.0
         while True:
-            order = self._inbox.get(None if self._generation is None else self._scan_every_s)
+            wait_s = None if self._generation is None else max(0.0, next_s - self._runtime.monotonic_s())
+            order = self._inbox.get(wait_s)
             if order is not None:
                 order()
-            elif self._generation is not None:
+            if self._generation is not None and self._runtime.monotonic_s() >= next_s:
                 self._scan(self._generation, SaveLook(pids=self._trainer.pids(), step=self._step))
+                next_s = self._runtime.monotonic_s() + self._scan_every_s
 
     def _follow(self, generation: int | None) -> None:
         self._generation, self._step = generation, None
