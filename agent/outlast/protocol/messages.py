@@ -183,4 +183,5 @@ class Reply:
     lease_s: float = LEASE_S
     facts_until: int = 0  # facts with an id up to this one are in the event log
     protocol: int = PROTOCOL
-    number: int = 0  # stands for `commands`: sent back as `seen`, it says what a hanging request waits to change
+    # Stands for `commands`: sent back as `seen`, it says what a hanging request waits to change.
+    number: int = 0

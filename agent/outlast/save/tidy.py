@@ -52,6 +52,11 @@ def tidy_before_start(root: Path, keep: Keep | None, label: str) -> list[str]:
     return lines
 
 
+def set_aside(root: Path, path: Path, label: str, why: str) -> str:
+    """Moves one checkpoint out of the trainer's sight; returns a line that says so. Raises OSError."""
+    return _move(path, root.with_name(root.name + ".aside") / label, why)
+
+
 def _kept(path: Path, root: Path, candidate: Candidate, keep: Keep | None) -> bool:
     if keep is None or candidate.kind.split(":")[0] != keep.kind.split(":")[0]:
         return False

@@ -1,0 +1,121 @@
+"""The node's `Saves`: look, stable copy and health gate over one real checkpoint folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from outlast.node_ports import NodeTrouble, SaveLook, SaveSeen
+from outlast.ports import Runtime
+from outlast.protocol.messages import Work
+from outlast.protocol.objects import Manifest
+from outlast.save.found import Found
+from outlast.save.gate import Gate, Verdict
+from outlast.save.stable_copy import Changed, NoSpace, guarded, stable_copy
+from outlast.save.tidy import Keep, set_aside, tidy_before_start
+from outlast.save.types import StableCopy
+from outlast.save.watch import QUIET_S, Watcher
+
+NONCE_BYTES = 4
+HANDED_MAX = 16
+
+
+class FolderSaves:
+    """Used by one task. `staging` is best on the file system of the checkpoints: there links are free."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        gate: Gate,
+        root_of: Callable[[Work], Path],
+        staging: Path,
+        quiet_s: float = QUIET_S,
+    ) -> None:
+        self._runtime = runtime
+        self._gate = gate
+        self._root_of = root_of
+        self._staging = staging
+        self._quiet_s = quiet_s
+        self._watcher: Watcher | None = None
+        self._label = ""
+        self._before: str | None = None  # gate text of the newest durable checkpoint
+        self._handed: dict[str, Found] = {}  # by the copy's own mark, until it is durable
+
+    def begin(self, work: Work, resume: Manifest | None, label: str) -> tuple[str, ...]:
+        root, keep = self._root_of(work), None
+        if resume is not None:
+            keep = Keep(resume.step, resume.kind, frozenset(file.path for file in resume.files))
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            lines = tidy_before_start(root, keep, label)
+        except OSError as error:
+            raise NodeTrouble("trainer", f"the checkpoint folder {root} can't be tidied: {error}") from error
+        self._watcher = Watcher(work.checkpoint, root, self._quiet_s)
+        self._watcher.begin()
+        if resume is not None:
+            paths = [file.path for file in resume.files]
+            self._watcher.know(resume.step, resume.kind, paths, resume.bytes)
+        self._label, self._handed = label, {}
+        self._before = None if resume is None else resume.gate
+        return tuple(lines)
+
+    def scan(self, look: SaveLook) -> SaveSeen:
+        if self._watcher is None:
+            return SaveSeen()
+        found = self._watcher.scan(
+            self._runtime.monotonic_s(),
+            look.pids,
+            exited_badly=look.exited_badly,
+            ended_well=look.ended_well,
+            step_hint=look.step,
+        )
+        discarded = list(self._watcher.complaints())
+        copy: StableCopy | None = None
+        for one in reversed(found):
+            if copy is not None:
+                discarded.append(f"step {one.step} was replaced by step {copy.step} before it was copied")
+                continue
+            copy = self._take(self._watcher, one, discarded)
+        return SaveSeen(copy, tuple(discarded), pending=bool(self._watcher.waiting))
+
+    def committed(self, copy: StableCopy) -> None:
+        found = self._handed.pop(_mark(copy), None)
+        if found is not None and self._watcher is not None:
+            self._watcher.committed(found)
+        self._before = copy.gate
+
+    def _take(self, watcher: Watcher, found: Found, discarded: list[str]) -> StableCopy | None:
+        copied = stable_copy(found, self._staging, self._runtime.token(NONCE_BYTES))
+        if isinstance(copied, NoSpace):
+            discarded.append(f"{copied.why}; it is uploaded from the trainer's own files instead")
+            copied = guarded(found)
+        if isinstance(copied, Changed):
+            discarded.append(copied.why)
+            watcher.forget(found)
+            return None
+        result = self._gate.check(copied, self._before)
+        if result.verdict is Verdict.QUARANTINE:
+            copied.drop()
+            discarded.append(f"step {found.step} is quarantined: {result.text}")
+            self._quarantine(watcher.root, found, discarded)
+            return None
+        if result.verdict is Verdict.WARN:
+            discarded.append(f"step {found.step} is used, but: {result.text}")
+        copy = replace(copied, gate=result.text)
+        self._handed[_mark(copy)] = found
+        for mark in list(self._handed)[:-HANDED_MAX]:  # copies that a newer one replaced are never committed
+            del self._handed[mark]
+        return copy
+
+    def _quarantine(self, root: Path, found: Found, discarded: list[str]) -> None:
+        paths = [file.at for file in found.files] if found.at == root else [found.at]
+        try:
+            discarded += [set_aside(root, path, f"{self._label}-quarantined", "unhealthy") for path in paths]
+        except OSError as error:
+            discarded.append(f"step {found.step} could not be moved out of the trainer's folder: {error}")
+
+
+def _mark(copy: StableCopy) -> str:
+    """The loop may change what a copy says of itself (`final`), but not where it lies."""
+    return f"{copy.step} {id(copy.drop)}"

@@ -1,0 +1,96 @@
+"""Looking, copying and judging put together, as the agent's loop uses them."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from outlast.checkpoint_files import write
+from outlast.clock import SystemRuntime
+from outlast.node_ports import SaveLook, Saves
+from outlast.protocol.messages import Work
+from outlast.save.gate import Gate
+from outlast.save.saves import FolderSaves
+
+WORK = Work(name="w", owner="o", revision=1, run="true")
+ENDED = SaveLook(ended_well=True)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "checkpoints"
+
+
+@pytest.fixture
+def saves(tmp_path: Path, root: Path) -> FolderSaves:
+    made = FolderSaves(SystemRuntime(), Gate(sys.executable), lambda work: root, tmp_path / "staging", 0.0)
+    as_port: Saves = made  # what the loop expects
+    assert as_port.begin(WORK, None, "g1") == ()
+    return made
+
+
+def model(value: float) -> Callable[[Path], None]:
+    return lambda folder: save_file({"w": torch.full((4,), value)}, folder / "m.safetensors")
+
+
+def test_the_newest_is_handed_out_and_each_one_left_out_is_told(root: Path, saves: FolderSaves) -> None:
+    for step in (1, 2, 3):
+        write(root, step, model(1.0))
+    seen = saves.scan(SaveLook())
+    assert seen.copy is not None
+    assert (seen.copy.step, seen.copy.kind) == (3, "outlast")
+    assert len([line for line in seen.discarded if "was replaced by step 3" in line]) == 2
+    assert saves.scan(SaveLook()).copy is None
+
+
+def test_a_save_with_new_nan_is_quarantined_out_of_the_trainers_sight(root: Path, saves: FolderSaves) -> None:
+    write(root, 1, model(1.0))
+    first = saves.scan(SaveLook()).copy
+    assert first is not None
+    saves.committed(replace(first, final=True))
+    first.drop()
+    write(root, 2, model(float("nan")))
+    seen = saves.scan(SaveLook())
+    assert seen.copy is None
+    assert "step 2 is quarantined" in seen.discarded[0]
+    assert [path.name for path in root.iterdir()] == ["step-000000001"]
+    assert (root.parent / "checkpoints.aside" / "g1-quarantined" / "step-000000002").is_dir()
+    assert list((root.parent / "staging").iterdir()) == []
+
+
+def test_the_first_saves_nan_only_warns(root: Path, saves: FolderSaves) -> None:
+    write(root, 1, model(float("nan")))
+    seen = saves.scan(SaveLook())
+    assert seen.copy is not None
+    assert "not finite" in seen.copy.gate
+    assert "is used, but" in seen.discarded[0]
+
+
+def test_a_plain_file_that_is_deleted_after_it_was_handed_out_is_still_there(
+    root: Path, saves: FolderSaves
+) -> None:
+    torch.save({"w": torch.ones(3)}, root / "last.pt")
+    body = (root / "last.pt").read_bytes()
+    seen = saves.scan(replace(ENDED, step=12))
+    assert seen.copy is not None
+    shutil.rmtree(root)
+    assert seen.copy.step == 12
+    assert bytes(seen.copy.files[0].source.read(0, len(body))) == body
+
+
+def test_before_the_first_begin_and_with_an_unfinished_save_nothing_is_handed_out(
+    tmp_path: Path, root: Path, saves: FolderSaves
+) -> None:
+    idle = FolderSaves(SystemRuntime(), Gate(None), lambda work: root, tmp_path / "other")
+    assert idle.scan(SaveLook()).copy is None
+    (root / "step_4").mkdir()
+    (root / "step_4" / "m.pt").touch()
+    seen = saves.scan(SaveLook())
+    assert (seen.copy, seen.pending) == (None, True)
