@@ -48,7 +48,7 @@ class MemoryBucket:
         for write in late:
             try:
                 write()
-            except (Conflict, Exists):
+            except (Conflict, Exists, Missing):
                 continue
             arrived += 1
         return arrived

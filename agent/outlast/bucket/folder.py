@@ -37,9 +37,10 @@ class _SourceFailed(Exception):
 class FolderBucket:
     """Objects are files under `root`. Everything is durable when a call returns."""
 
-    def __init__(self, root: str) -> None:
+    def __init__(self, root: str, lock_tries: int = LOCK_TRIES) -> None:
         self._root = Path(root)
         self._own = self._root / OWN_FOLDER
+        self._lock_tries = lock_tries
         self._swept = False
 
     def get(self, key: str) -> Blob:
@@ -216,7 +217,7 @@ class FolderBucket:
         path = self._own_folder("locks") / f"{xxhash.xxh3_64_intdigest(key.encode()) % LOCKS:02x}"
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
-            for _ in range(LOCK_TRIES):
+            for _ in range(self._lock_tries):
                 try:
                     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
