@@ -17,6 +17,8 @@ from tests.cli.conftest import Outlast
 from tests.fakes.api import Api
 from typer.testing import Result
 
+from outlast.bucket.manifest import hash_bytes
+from outlast.bucket.outputs import object_key
 from outlast.protocol.objects import log_key
 from outlast_orchestrator.cli.exits import of_job
 from outlast_orchestrator.core.events import Event, Kind
@@ -231,13 +233,30 @@ def test_checkpoints_and_orphans(outlast: Outlast, api: Api) -> None:
 
 
 def test_outputs_arrive_whole(outlast: Outlast, api: Api, tmp_path: Path) -> None:
-    bucket = api.bucket(api.job("gpt").id)
-    bucket.create("outputs/model/weights #1.bin", b"w" * 3_000_000)
-    bucket.create("outputs/empty.csv", b"")
+    api.leave(api.job("gpt"), {"model/weights #1.bin": b"w" * 3_000_000, "empty.csv": b""})
     target = tmp_path / "got"
     assert len(_json(outlast("outputs", "get", "gpt", str(target), "--json", api=api))["outputs"]) == 2
     assert (target / "model" / "weights #1.bin").read_bytes() == b"w" * 3_000_000
     assert sorted(p.name for p in target.rglob("*")) == ["empty.csv", "model", "weights #1.bin"]
+
+
+def test_a_damaged_output_does_not_get_its_name(outlast: Outlast, api: Api, tmp_path: Path) -> None:
+    job = api.job("gpt")
+    api.leave(job, {"model.bin": b"good"})
+    api.bucket(job.id).put(object_key(hash_bytes(b"good")), b"evil")
+    result = outlast("outputs", "get", "gpt", str(tmp_path / "got"), api=api)
+    assert result.exit_code == 4
+    assert "model.bin arrived damaged" in result.stderr
+    assert list((tmp_path / "got").iterdir()) == []
+
+
+@pytest.mark.parametrize("path", ["../evil", "/tmp/evil", "a/../../evil"])
+def test_outputs_never_leave_the_folder(outlast: Outlast, api: Api, tmp_path: Path, path: str) -> None:
+    api.leave(api.job("gpt"), {path: b"x"})
+    result = outlast("outputs", "get", "gpt", str(tmp_path / "got"), api=api)
+    assert result.exit_code == 2
+    assert "outside" in result.stderr
+    assert not (tmp_path / "evil").exists()
 
 
 def test_names_with_markup_are_shown_as_they_are(outlast: Outlast, api: Api) -> None:

@@ -12,9 +12,12 @@ from typing import Any
 import httpx
 
 from outlast.bucket.client import open_bucket
+from outlast.bucket.manifest import hash_bytes
+from outlast.bucket.outputs import OutputEntry, OutputIndex, index_key, object_key
 from outlast.ports import Bucket
+from outlast.protocol.codec import dump
 from outlast.protocol.messages import Work
-from outlast.protocol.objects import job_prefix
+from outlast.protocol.objects import FORMAT, job_prefix
 from outlast_orchestrator.controller.clock import SystemClock
 from outlast_orchestrator.controller.nodes import NodeRegistry
 from outlast_orchestrator.core.events import Event, Kind
@@ -71,6 +74,15 @@ class Api:
 
     def bucket(self, job: str) -> Bucket:
         return open_bucket(self.storage, job_prefix(job))
+
+    def leave(self, job: Job, outputs: dict[str, bytes], complete: bool = True) -> None:
+        """Outputs as the agent of generation 1 would leave them."""
+        bucket, entries = self.bucket(job.id), []
+        for path, body in outputs.items():
+            key = object_key(hash_bytes(body))
+            bucket.create(key, body)
+            entries.append(OutputEntry(path, key, len(body), hash_bytes(body)))
+        bucket.put(index_key(1), dump(OutputIndex(FORMAT, 1, tuple(entries), complete)))
 
     def wake(self) -> None:
         self.woken += 1

@@ -181,6 +181,8 @@ class Client:
     def _unreachable(self, error: httpx.HTTPError) -> NoServer:
         if isinstance(error, httpx.TimeoutException):
             return NoServer(f"the server at {self._server.url} does not answer in time; is it overloaded?")
+        if isinstance(error, (httpx.ReadError, httpx.RemoteProtocolError)):
+            return NoServer(f"the server at {self._server.url} broke off: see its log, then try again")
         hint = "check OUTLAST_URL" if os.environ.get("OUTLAST_URL") else START
         return NoServer(f"no Outlast server answers at {self._server.url} ({error}): {hint}")
 

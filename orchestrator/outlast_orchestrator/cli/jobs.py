@@ -8,8 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import quote
 
+from outlast.bucket.manifest import Hasher
 from outlast_orchestrator.cli import follow, output, render, story
 from outlast_orchestrator.cli.client import Client, connect, job_path, who
+from outlast_orchestrator.cli.exits import Refused
 from outlast_orchestrator.cli.words import size
 from outlast_orchestrator.core.errors import UserError
 
@@ -105,16 +107,18 @@ def outputs(name: str, folder: Path, as_json: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file: name a folder for the outputs")
     with connect() as client:
-        listed = client.get(job_path(name, "outputs"))["outputs"]
+        answer = client.get(job_path(name, "outputs"))
+        listed = answer["outputs"]
         try:
             for item in listed:
                 _fetch(client, name, item, folder)
         except OSError as error:
             raise UserError(f"{error.filename or folder} can't be written: {error.strerror}") from error
     if as_json:
-        output.result({"folder": str(folder), "outputs": listed})
+        output.result({"folder": str(folder), **answer})
     elif listed:
-        output.say(f"{len(listed)} files, {size(sum(i['size'] for i in listed))}, are in {folder}")
+        so_far = "" if answer["complete"] else f" (so far: {name} has not ended)"
+        output.say(f"{len(listed)} files, {size(sum(i['size'] for i in listed))}, are in {folder}{so_far}")
     else:
         output.say(f"{name} has left no outputs yet: name them under `outputs:` in its job file")
 
@@ -126,13 +130,15 @@ def _fetch(client: Client, name: str, item: Mapping[str, Any], folder: Path) -> 
     target = folder.joinpath(*inside.parts)
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(target.name + ".part")
-    written = 0
+    written, hasher = 0, Hasher()
     with part.open("wb") as file:
         for chunk in client.stream(job_path(name, "outputs", quote(item["path"]))):
             file.write(chunk)
+            hasher.update(chunk)
             written += len(chunk)
         file.flush()
         os.fsync(file.fileno())
-    if written != item["size"]:
-        raise UserError(f"{item['path']} arrived with {written} of {item['size']} bytes: try again")
+    if (written, hasher.text()) != (item["size"], item["hash"]):
+        part.unlink()
+        raise Refused(f"{item['path']} arrived damaged ({written} of {item['size']} bytes): try again")
     part.replace(target)

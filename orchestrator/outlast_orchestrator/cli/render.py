@@ -149,7 +149,7 @@ def _machine_why(instance: Mapping[str, Any]) -> str:
     return f"{agent['state']}, {heard}" + (f": {agent['why']}" if agent["why"] else "")
 
 
-def plan_view(plan: Mapping[str, Any], show: Console) -> None:
+def plan_view(plan: Mapping[str, Any], show: Console, offers_max: int = 1000) -> None:
     first = plan["first"]
     if first is None:
         show.print(f"[yellow]No machine can be had for {escape(plan['name'])} now:[/] {escape(plan['why'])}")
@@ -174,7 +174,10 @@ def plan_view(plan: Mapping[str, Any], show: Console) -> None:
         for o in plan["offers"]
     ]
     if rows:
+        rows, more = rows[:offers_max], len(rows) - offers_max
         show.print(table("", ["CLOUD", "ZONE", "TYPE", "GPU", "MARKET", "PRICE", "ON DEMAND"], rows))
+        if more > 0:
+            show.print(f"and {more} more: `outlast plan` shows all")
 
 
 def checkpoints_table(checkpoints: Sequence[Mapping[str, Any]]) -> Table:

@@ -17,6 +17,8 @@ from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.jobfile.load import JobFile, load_job_file, load_values
 from outlast_orchestrator.jobfile.pack import pack_workdir
 
+OFFERS_MAX = 5  # before the question
+
 
 @dataclass(frozen=True)
 class Manner:
@@ -90,7 +92,7 @@ def _upload(client: Client, job_id: str, jobfile: JobFile) -> str:
 def _send(jobfile: JobFile, manner: Manner) -> Exit:
     with connect() as client:
         found = _plan(client, jobfile)
-        render.plan_view(found, render.console(stderr=True))
+        render.plan_view(found, render.console(stderr=True), OFFERS_MAX)
         if not manner.yes and not _agreed(found):
             output.note("not submitted")
             return Exit.LEFT

@@ -16,10 +16,11 @@ from fastapi.responses import StreamingResponse
 
 from outlast.bucket.generations import read_pointer
 from outlast.bucket.manifest import BadManifest, read_manifest
+from outlast.bucket.outputs import BadIndex, OutputIndex, newest_index
 from outlast.bucket.pointer import BadPointer
 from outlast.ports import Bucket
 from outlast.protocol.codec import to_json
-from outlast.protocol.objects import ManifestRef, Pointer, code_key, output_key
+from outlast.protocol.objects import FORMAT, ManifestRef, Pointer, code_key
 from outlast_orchestrator.core.errors import OutlastError, UserError
 from outlast_orchestrator.core.types import OVER, Job
 from outlast_orchestrator.web import logs
@@ -72,9 +73,13 @@ def _checkpoint(bucket: Bucket, job: Job, ref: ManifestRef, pointer: Pointer) ->
     }
 
 
-def outputs(bucket: Bucket) -> list[dict[str, Any]]:
-    prefix = output_key("")
-    return [{"path": i.key.removeprefix(prefix), "size": i.size} for i in bucket.list(prefix)]
+def output_index(bucket: Bucket, job: Job) -> OutputIndex:
+    """What the newest attempt has left so far. Raises OutlastError."""
+    try:
+        found = newest_index(bucket)
+    except BadIndex as error:
+        raise OutlastError(f"the outputs of {job.name} in {job.storage} can't be listed: {error}") from error
+    return found if found is not None else OutputIndex(FORMAT, 0, ())
 
 
 @dataclass(frozen=True)
@@ -110,20 +115,20 @@ def _output_routes(router: APIRouter, services: Services) -> None:
     @router.get("/jobs/{job}/outputs")
     def list_outputs(job: str) -> dict[str, Any]:
         found = services.find(job)
-        return {"outputs": outputs(services.bucket(found.id, found.storage))}
+        index = output_index(services.bucket(found.id, found.storage), found)
+        files = [{"path": f.path, "size": f.size, "hash": f.hash} for f in index.files]
+        return {"outputs": files, "complete": index.complete}
 
     @router.get("/jobs/{job}/outputs/{path:path}")
     def output(job: str, path: str) -> Response:
         found = services.find(job)
-        bucket, key = services.bucket(found.id, found.storage), output_key(path)
-        info = next((i for i in bucket.list(key) if i.key == key), None)
-        if info is None:
+        bucket = services.bucket(found.id, found.storage)
+        entry = next((f for f in output_index(bucket, found).files if f.path == path), None)
+        if entry is None:
             raise Refusal(404, f"the job {found.name} has no output {path!r}")
-        body: Iterator[bytes] = bucket.stream(key, 0, info.size) if info.size else iter(())
-        headers = {
-            "content-length": str(info.size),
-            "content-disposition": f"attachment; filename*={_name(path)}",
-        }
+        body: Iterator[bytes] = bucket.stream(entry.key, 0, entry.size) if entry.size else iter(())
+        name = f"attachment; filename*={_name(path)}"
+        headers = {"content-length": str(entry.size), "content-disposition": name}
         return StreamingResponse(body, media_type="application/octet-stream", headers=headers)
 
 
