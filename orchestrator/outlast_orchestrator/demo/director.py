@@ -15,7 +15,7 @@ from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.core.ports import Clock
 from outlast_orchestrator.demo.watch import Watch
 
-NOTICE_S = 8.0
+NOTICE_S = 15.0
 SILENCE_S = 20.0
 AWAY_S = 3.0
 STEPS_BEFORE_A_FAULT = 30

@@ -125,7 +125,7 @@ def corrupt_resumes(track: Sequence[Line]) -> int:
     seen: dict[int, set[str]] = {}
     count = 0
     for line in track:
-        if line.kind == "start" and line.step > 0 and line.state not in seen.get(line.step, set()):
+        if line.kind == "start" and line.step >= 0 and line.state not in seen.get(line.step, set()):
             count += 1
         if line.kind == "step":
             seen.setdefault(line.step, set()).add(line.state)

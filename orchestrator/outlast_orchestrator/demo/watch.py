@@ -17,7 +17,7 @@ class Line:
 
     kind: str  # start, step
     generation: int
-    step: int
+    step: int  # of a start: the last finished step of what it resumed from, -1 for none
     at: float
     state: str  # hash of the whole training state after that step
     loss: float | None = None

@@ -134,7 +134,7 @@ def main() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     checkpointer = Checkpointer(model=model, optimizer=optimizer, every=SAVE_EVERY)
     first = checkpointer.restore()
-    track("start", step=first, state=state_hash(model, optimizer))
+    track("start", step=first - 1, state=state_hash(model, optimizer))
     print(f"generation {GENERATION}: starting at step {first} of {STEPS}", flush=True)
     for step in range(first, STEPS):
         begun = time.monotonic()
@@ -143,11 +143,11 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
-        track("step", step=step + 1, loss=loss.item(), state=state_hash(model, optimizer))
+        track("step", step=step, loss=loss.item(), state=state_hash(model, optimizer))
         time.sleep(max(0.0, STEP_S_MIN - (time.monotonic() - begun)))
         if (step + 1) % 10 == 0:
-            print(f"step {step + 1} of {STEPS}: loss {loss.item():.4f}", flush=True)
-        checkpointer.step(step + 1, loss=loss.item())
+            print(f"step {step} of {STEPS}: loss {loss.item():.4f}", flush=True)
+        checkpointer.step(step, loss=loss.item())
     finish(model)
 
 
