@@ -57,6 +57,19 @@ def _take_place(temp: Path, target: Path) -> None:
         temp.rename(target)
 
 
+def recover(root: Path) -> None:
+    """Puts back a whole checkpoint that a process was killed while replacing, if its place is empty."""
+    for old in sorted(root.glob(f"{UNFINISHED_PREFIX}old-step-*")):
+        name = old.name.removeprefix(f"{UNFINISHED_PREFIX}old-").rpartition("-")[0]
+        if step_of(name) is None or (root / name).exists():
+            continue
+        try:
+            verify(old)
+        except CheckpointError:
+            continue  # it was being deleted
+        old.rename(root / name)
+
+
 def sync(path: Path) -> None:
     """Until this returns, a power cut may still take the file (or, for a folder, its entries)."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -113,6 +113,7 @@ class Checkpointer:
             return Path(told)
         if trainer_contract.GENERATION in os.environ:
             return None  # the agent knows of no checkpoint: whatever lies here is not this job's
+        checkpoint_files.recover(self.root)
         for step in reversed(checkpoint_files.steps(self.root)):
             folder = self.root / folder_name(step)
             try:

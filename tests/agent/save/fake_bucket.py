@@ -29,10 +29,12 @@ class MemoryBucket:
         return "1"
 
     def replace(self, key: str, body: bytes, version: str) -> str:
-        raise NotImplementedError("an upload replaces nothing")
+        self.get(key)
+        self.objects[key] = body
+        return version
 
     def put(self, key: str, body: bytes) -> None:
-        raise NotImplementedError("an upload writes no status")
+        self.objects[key] = body
 
     def upload(self, key: str, source: Source, wrote: Callable[[int], None]) -> None:
         if key in self.objects:
