@@ -2,63 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.agent.bucket.make import Attempt, pointer
-from tests.fakes.bucket import MemoryBucket
-from tests.fakes.still import StillRuntime
+from tests.agent.restoring import DAMAGES, Place
 
-from outlast.bucket.client import open_bucket, scoped
 from outlast.clock import SystemRuntime
-from outlast.ports import Denied, Runtime, Unsure
-from outlast.protocol.objects import Pointer, data_prefix
-from outlast.restore import FolderSink, NothingRestorable, Restored, prefetch, restore_chain
-
-
-class Place:
-    """A bucket with three checkpoints, and a folder to restore into."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.bucket = MemoryBucket()
-        self.attempt = Attempt(self.bucket)
-        self.attempt.claim()
-        self.refs = [self.attempt.commit(step, files=self.content(step)) for step in (10, 20, 30)]
-        self.staging, self.target = tmp_path / "staging", tmp_path / "checkpoints"
-        self.sink = FolderSink(self.staging, lambda manifest: self.target / f"step-{manifest.step}")
-        self.facts: list[tuple[str, str]] = []
-        self.runtime: Runtime = StillRuntime()
-
-    def content(self, step: int) -> dict[str, bytes]:
-        return {"model": b"model %d " % step * 40, "sub/optimizer": b"optimizer %d" % step, "empty": b""}
-
-    def key(self, step_index: int, path: str) -> str:
-        return data_prefix(self.refs[step_index].name) + path
-
-    def pointer(self) -> Pointer:
-        found = self.attempt.owner.pointer
-        assert found is not None
-        return found
-
-    def restore(self, found: Pointer | None = None) -> Restored | None:
-        return restore_chain(
-            self.runtime,
-            self.bucket,
-            found or self.pointer(),
-            self.sink,
-            lambda kind, why, data: self.facts.append((kind, why)),
-        )
-
-    def restored(self, found: Pointer | None = None) -> Restored:
-        outcome = self.restore(found)
-        assert outcome is not None
-        folder = self.target / f"step-{outcome.ref.step}"
-        files = {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("*") if f.is_file()}
-        assert files == self.content(outcome.ref.step)
-        assert [entry.name for entry in self.target.iterdir()] == [folder.name]
-        return outcome
+from outlast.ports import Denied, Unsure
+from outlast.protocol.objects import data_prefix
+from outlast.restore import NothingRestorable
 
 
 @pytest.fixture
@@ -85,18 +39,6 @@ def test_nothing_was_ever_saved(place: Place) -> None:
 def test_a_pointer_without_a_head_that_keeps_checkpoints_is_no_start_at_zero(place: Place) -> None:
     with pytest.raises(NothingRestorable):
         place.restore(replace(place.pointer(), head=None))
-
-
-Damage = Callable[[Place], None]
-DAMAGES: dict[str, Damage] = {
-    "a flipped bit": lambda p: p.bucket.flip_bit(p.key(2, "model")),
-    "a missing object": lambda p: p.bucket.delete(p.key(2, "sub/optimizer")),
-    "a shorter object": lambda p: p.bucket.put(p.key(2, "model"), b"model"),
-    "a longer object": lambda p: p.bucket.put(p.key(2, "empty"), b"not empty"),
-    "other bytes of the same size": lambda p: p.bucket.put(p.key(2, "sub/optimizer"), b"optimizer 99"),
-    "a flipped bit in the manifest": lambda p: p.bucket.flip_bit(p.refs[2].key),
-    "a missing manifest": lambda p: p.bucket.delete(p.refs[2].key),
-}
 
 
 @pytest.mark.parametrize("damage", [name for name in DAMAGES if name != "a longer object"])
@@ -196,96 +138,6 @@ def test_a_refusing_bucket_is_no_reason_to_fall_back(place: Place) -> None:
     place.bucket.fail("denied", "get", place.refs[2].key)
     with pytest.raises(Denied):
         place.restore()
-
-
-# prefetch
-
-
-def _streams(place: Place) -> list[str]:
-    return [key for verb, key in place.bucket.log if verb == "stream"]
-
-
-def test_what_was_prefetched_is_checked_and_not_fetched_again(place: Place) -> None:
-    said = prefetch(place.runtime, place.bucket, place.pointer(), place.sink)
-    assert "prefetched" in said
-    assert not place.target.exists(), "a prefetch puts nothing in place"
-    place.bucket.log.clear()
-    assert place.restored().fetched_bytes == 0
-    assert _streams(place) == []
-
-
-def test_a_prefetched_file_that_changed_is_fetched_again(place: Place) -> None:
-    prefetch(place.runtime, place.bucket, place.pointer(), place.sink)
-    staged = place.staging / place.refs[2].name
-    (staged / "model").write_bytes(b"torn")
-    (staged / "stranger").write_bytes(b"not in the manifest")
-    assert place.restored().ref == place.refs[2]
-
-
-def test_a_prefetch_of_an_older_head_changes_nothing(place: Place) -> None:
-    old = replace(place.pointer(), head=place.refs[1])
-    prefetch(place.runtime, place.bucket, old, place.sink)
-    assert place.restored().ref == place.refs[2]
-
-
-@pytest.mark.parametrize("damage", [*DAMAGES, "out of reach", "refused", "a full disk"])
-def test_a_prefetch_never_fails_loudly(place: Place, damage: str) -> None:
-    if damage == "out of reach":
-        place.bucket.fail("dropped", "stream", "", times=100)
-    elif damage == "refused":
-        place.bucket.fail("denied", "get", "manifests/")
-    elif damage == "a full disk":
-        place.staging.write_text("a file where the folder should be")
-    else:
-        DAMAGES[damage](place)
-    said = prefetch(place.runtime, place.bucket, place.pointer(), place.sink)
-    assert said
-    assert place.facts == []
-
-
-def test_there_may_be_nothing_to_prefetch(place: Place) -> None:
-    assert "nothing" in prefetch(place.runtime, place.bucket, None, place.sink)
-    assert "nothing" in prefetch(place.runtime, place.bucket, pointer(1), place.sink)
-
-
-# the folder
-
-
-def test_an_old_checkpoint_of_that_name_gives_way_in_one_step(place: Place) -> None:
-    torn = place.target / "step-30"
-    torn.mkdir(parents=True)
-    (torn / "model").write_bytes(b"torn")
-    (torn / "left over").write_bytes(b"x")
-    assert place.restored().ref == place.refs[2]
-    assert list(place.staging.iterdir()) == []
-
-
-def test_no_file_is_written_through_a_link(place: Place, tmp_path: Path) -> None:
-    outside = tmp_path / "outside"
-    outside.write_bytes(b"mine")
-    staged = place.staging / place.refs[2].name
-    staged.mkdir(parents=True)
-    (staged / "model").symlink_to(outside)
-    assert place.restored().ref == place.refs[2]
-    assert outside.read_bytes() == b"mine"
-
-
-def test_a_disk_that_refuses_is_an_error_of_the_disk(place: Place) -> None:
-    place.staging.write_text("a file where the folder should be")
-    with pytest.raises(OSError, match="staging"):
-        place.restore()
-    assert place.facts == []
-
-
-def test_from_a_real_folder_on_real_threads(tmp_path: Path) -> None:
-    (tmp_path / "bucket").mkdir()
-    bucket = scoped(open_bucket(str(tmp_path / "bucket")), "jobs/job-1")
-    memory = Place(tmp_path)
-    for key, (body, _) in memory.bucket.objects.items():
-        bucket.create(key, body)
-    outcome = restore_chain(SystemRuntime(), bucket, memory.pointer(), memory.sink, lambda *fact: None)
-    assert outcome is not None
-    assert outcome.ref == memory.refs[2]
 
 
 def test_a_claim_and_a_restore_agree_on_what_was_started_from(place: Place) -> None:

@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from tests.contracts.buckets import KINDS, Open
 from tests.servers.seaweedfs import S3Server, seaweedfs
+
+from outlast.ports import Bucket
 
 
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
         yield server
+
+
+@pytest.fixture(params=sorted(KINDS))
+def opened(request: pytest.FixtureRequest) -> Open:
+    """Opens the same empty bucket, each time as another client would."""
+    return KINDS[request.param](request)
+
+
+@pytest.fixture
+def bucket(opened: Open) -> Bucket:
+    return opened()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
 from tests.fakes.bucket import MemoryBucket
 from tests.fakes.still import StillRuntime
 
 from outlast.bucket.manifest import hash_bytes
 from outlast.bucket.outcomes import Applied, Identity
 from outlast.bucket.owner import PointerOwner
+from outlast.bucket.pointer import parse_pointer
+from outlast.ports import Unsure
 from outlast.protocol.messages import Permission, WriterRef
 from outlast.protocol.objects import (
+    POINTER_KEY,
     Confidence,
     FileEntry,
     ManifestRef,
@@ -121,3 +125,18 @@ class Attempt:
 
 def names(refs: tuple[ManifestRef, ...]) -> list[int]:
     return [entry.step for entry in refs]
+
+
+def now(bucket: MemoryBucket) -> Pointer:
+    """The pointer as it lies in the bucket."""
+    return parse_pointer(bucket.objects[POINTER_KEY][0], OWNER, JOB)
+
+
+def leave_in_doubt(bucket: MemoryBucket, attempt: Attempt, step: int, kind: str) -> None:
+    """A commit whose advance is in doubt when the call gives up."""
+    draft = attempt.draft(step)
+    bucket.fail(kind)
+    bucket.fail("dropped", times=9)
+    with pytest.raises(Unsure, match="not known whether advance"):
+        attempt.owner.commit(draft)
+    bucket.faults.clear()

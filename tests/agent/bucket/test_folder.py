@@ -71,9 +71,11 @@ def test_objects_are_plain_files_and_nothing_else_is_listed(root: Path) -> None:
 
 
 def test_the_buckets_own_folder_holds_no_objects(root: Path) -> None:
-    for act in (lambda b: b.get(f"{OWN_FOLDER}/x"), lambda b: b.put(f"{OWN_FOLDER}/x", b"")):
-        with pytest.raises(Denied, match="not allowed"):
-            act(FolderBucket(str(root)))
+    bucket = FolderBucket(str(root))
+    with pytest.raises(Denied, match="not allowed"):
+        bucket.get(f"{OWN_FOLDER}/x")
+    with pytest.raises(Denied, match="not allowed"):
+        bucket.put(f"{OWN_FOLDER}/x", b"")
 
 
 def test_emptied_folders_go_and_writers_make_them_anew(root: Path) -> None:

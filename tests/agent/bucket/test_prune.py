@@ -5,14 +5,13 @@ from __future__ import annotations
 import threading
 
 import pytest
-from tests.agent.bucket.make import JOB, OWNER, Attempt, names
+from tests.agent.bucket.make import JOB, OWNER, Attempt, names, now
 from tests.fakes.bucket import MemoryBucket
 
-from outlast.bucket.generations import read_pointer
 from outlast.bucket.manifest import read_manifest
 from outlast.bucket.outcomes import Applied, Fenced, Mine
 from outlast.ports import Unsure
-from outlast.protocol.objects import POINTER_KEY, FileEntry, ManifestRef, Pointer, data_prefix, pin_key
+from outlast.protocol.objects import POINTER_KEY, FileEntry, ManifestRef, data_prefix, pin_key
 
 
 @pytest.fixture
@@ -25,12 +24,6 @@ def attempt(bucket: MemoryBucket) -> Attempt:
     attempt = Attempt(bucket, keep=2)
     attempt.claim()
     return attempt
-
-
-def now(bucket: MemoryBucket) -> Pointer:
-    found = read_pointer(bucket, OWNER, JOB)
-    assert found is not None
-    return found[0]
 
 
 def whole(bucket: MemoryBucket) -> None:
