@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 import os
 import signal
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +17,8 @@ from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+
+import zstandard
 
 from outlast.bucket.client import open_bucket, scoped
 from outlast.bucket.generations import read_pointer
@@ -29,12 +34,12 @@ from outlast.protocol.messages import (
     Report,
     Work,
 )
-from outlast.protocol.objects import Pointer, job_prefix
+from outlast.protocol.objects import Pointer, code_key, job_prefix
 
 JOB, OWNER, TOKEN = "j0b", "own", "s3cret"
 WAIT_S = 40.0
 
-TRAINER = '''
+TRAINER = """
 import os, sys, time
 from pathlib import Path
 import outlast
@@ -45,7 +50,15 @@ last = int(sys.argv[1])
 start = os.environ.get("OUTLAST_RESUME_FROM")
 step = int((Path(start) / "step.txt").read_text()) if start else 0
 print("starting at", step, flush=True)
+
+
+def save():
+    write(root, step, lambda folder: (folder / "step.txt").write_text(str(step)))
+
+
 while step < last:
+    while outlast.should_save():  # asked again at once, so that no step is trained after a final save
+        save()
     step += 1
     time.sleep(0.05)
     Path("curve.csv").open("a").write(f"{step}\\n")
@@ -53,10 +66,10 @@ while step < last:
     if os.environ.get("CRASH_AT") == str(step):
         print("RuntimeError: CUDA out of memory", flush=True)
         sys.exit(3)
-    if outlast.should_save() or step % 10 == 0:
-        write(root, step, lambda folder: (folder / "step.txt").write_text(str(step)))
+    if step % 10 == 0:
+        save()
 outlast.done()
-'''
+"""
 
 
 class Controller:
@@ -67,6 +80,7 @@ class Controller:
         self.run: Permission | None = None  # given to who is WAITING
         self.reports: list[Report] = []
         self.silent = False
+        self.lease_s = 600.0
         self._changed = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -90,7 +104,7 @@ class Controller:
             commands = (*commands, Command(CommandKind.RUN, generation, permission=self.run))
         until = max((fact.id for fact in report.facts), default=0) if report is not None else 0
         number = hash(json.dumps(to_json(commands), sort_keys=True)) & 0x7FFFFFFF
-        return Reply(commands=commands, facts_until=until, number=number)
+        return Reply(commands=commands, facts_until=until, number=number, lease_s=self.lease_s)
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         controller = self
@@ -124,7 +138,7 @@ class Controller:
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *args: Any) -> None:
+            def log_message(self, *_: Any) -> None:
                 """Quiet."""
 
         return Handler
@@ -163,7 +177,8 @@ class Bench:
         config = {
             "api_url": self.controller.url, "token": TOKEN, "job": JOB, "owner": OWNER, "instance": "l-1",
             "storage": f"file://{self.folder / 'bucket'}", "lease_s": lease_s,
-            "cloud": "here", "region": "r1", "instance_id": "i-1", "poweroff": ["touch", str(self.folder / "off")],
+            "cloud": "here", "region": "r1", "instance_id": "i-1",
+            "poweroff": ["touch", str(self.folder / "off")],
         }  # fmt: skip
         path = self.home / "agent.json"
         path.write_text(json.dumps(config))
@@ -205,6 +220,20 @@ def assign(generation: int, run: str, **changes: Any) -> Command:
     return Command(
         CommandKind.ASSIGN, generation, attempt=f"a{generation}", work=replace(work, **changes), why="planned"
     )
+
+
+def pack(bench: Bench, files: dict[str, str], digest: str = "") -> str:
+    """Puts a packed working folder into the bucket, as a submit does; its key."""
+    body = io.BytesIO()
+    with tarfile.open(fileobj=body, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, text in files.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(text)
+            archive.addfile(member, io.BytesIO(text.encode()))
+    key = code_key(digest or hashlib.sha256(body.getvalue()).hexdigest())
+    (bench.folder / "bucket").mkdir(exist_ok=True)
+    bench.bucket.create(key, zstandard.compress(body.getvalue()))
+    return key
 
 
 def until(what: str, true: Callable[[], bool], limit_s: float = WAIT_S) -> None:

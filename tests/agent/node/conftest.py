@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from tests.agent.node.agent_kit import TRAINER, Bench
 
 
