@@ -7,15 +7,18 @@ names the place (`head.step: expected a whole number, found 'x'`).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import enum
 import functools
 import json
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, TypeVar, Union, get_args, get_origin
 
 T = TypeVar("T")
+_Reader = Callable[[Any], Any]
 
 
 class FormatError(ValueError):
@@ -24,8 +27,9 @@ class FormatError(ValueError):
 
 def to_json(value: Any) -> Any:
     """A JSON-ready copy of a dataclass tree: dataclass → dict, tuple → list, enum → its value."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_json(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    names = _field_names(type(value))  # type: ignore[arg-type]  # a class is hashable; typeshed says not
+    if names is not None:
+        return {name: to_json(getattr(value, name)) for name in names}
     if isinstance(value, enum.Enum):
         return value.value
     if isinstance(value, (tuple, list)):
@@ -53,90 +57,156 @@ def load(cls: type[T], body: bytes) -> T:
 
 def from_json(cls: type[T], value: Any) -> T:
     """Builds a `cls` from a decoded JSON value. Raises FormatError."""
-    return typing.cast(T, _read(cls, value, ""))
+    try:
+        return typing.cast(T, _reader(cls)(value))  # type: ignore[arg-type]
+    except _Misfit as misfit:
+        raise FormatError(f"{misfit.path.lstrip('.') or 'the object'}: {misfit.problem}") from misfit
 
 
-def _fail(path: str, expected: str, found: Any) -> FormatError:
-    return FormatError(f"{path or 'the object'}: expected {expected}, found {json.dumps(found)[:60]}")
+class _Misfit(Exception):
+    """A value that does not fit. On its way out it gathers where it was."""
+
+    def __init__(self, problem: str, path: str = "") -> None:
+        super().__init__(problem)
+        self.problem = problem
+        self.path = path
 
 
-def _read(kind: Any, value: Any, path: str) -> Any:
-    origin = get_origin(kind)
-    if kind is Any:
-        return value
-    if origin in (Union, types.UnionType):
-        return _read_union(kind, value, path)
-    if origin in (tuple, frozenset, dict):
-        return _read_container(origin, get_args(kind), value, path)
-    if dataclasses.is_dataclass(kind):
-        return _read_dataclass(typing.cast("type[Any]", kind), value, path)
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        try:
-            return kind(value)
-        except ValueError:
-            raise _fail(path, "one of " + ", ".join(str(m.value) for m in kind), value) from None
-    return _read_scalar(kind, value, path)
-
-
-def _read_scalar(kind: Any, value: Any, path: str) -> Any:
-    if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
-    if kind not in names:
-        raise TypeError(f"the codec has no rule for {kind!r}")
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise _fail(path, names[kind], value)
-    return value
-
-
-def _read_union(kind: Any, value: Any, path: str) -> Any:
-    options = get_args(kind)
-    if value is None and type(None) in options:
-        return None
-    errors: list[FormatError] = []
-    for option in options:
-        if option is type(None):
-            continue
-        try:
-            return _read(option, value, path)
-        except FormatError as error:
-            errors.append(error)
-    raise errors[0]
-
-
-def _read_container(origin: Any, args: tuple[Any, ...], value: Any, path: str) -> Any:
-    if origin is dict:
-        if not isinstance(value, dict):
-            raise _fail(path, "an object", value)
-        return {k: _read(args[1], v, f"{path}.{k}".lstrip(".")) for k, v in value.items()}
-    if not isinstance(value, list):
-        raise _fail(path, "a list", value)
-    if origin is tuple and not (len(args) == 2 and args[1] is Ellipsis):
-        if len(args) != len(value):
-            raise _fail(path, f"a list of {len(args)}", value)
-        return tuple(_read(a, v, f"{path}[{i}]") for i, (a, v) in enumerate(zip(args, value, strict=True)))
-    return origin(_read(args[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+def _misfit(expected: str, found: Any) -> _Misfit:
+    return _Misfit(f"expected {expected}, found {json.dumps(found)[:60]}")
 
 
 @functools.cache
-def _hints(cls: type[Any]) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
+def _field_names(cls: type[Any]) -> tuple[str, ...] | None:
+    return tuple(f.name for f in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
 
 
-def _read_dataclass(cls: type[Any], value: Any, path: str) -> Any:
-    if not isinstance(value, dict):
-        raise _fail(path, "an object", value)
-    hints = _hints(cls)  # type: ignore[arg-type]  # a class is hashable; typeshed says type[Any] is not
-    kwargs: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):
-        where = f"{path}.{field.name}".lstrip(".")
-        if field.name in value:
-            kwargs[field.name] = _read(hints[field.name], value[field.name], where)
-        elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise FormatError(f"{where}: missing")
-    try:
-        return cls(**kwargs)
-    except FormatError:
-        raise
-    except (ValueError, TypeError) as error:
-        raise FormatError(f"{path or 'the object'}: {error}") from error
+# A reader is made once for each type: reports and pointers are read every second, for each node.
+
+
+@functools.cache
+def _reader(kind: Any) -> _Reader:
+    origin = get_origin(kind)
+    if kind is Any:
+        return lambda value: value
+    if origin in (Union, types.UnionType):
+        return _union_reader(get_args(kind))
+    if origin is dict:
+        return _dict_reader(_reader(get_args(kind)[1]))
+    if origin in (tuple, frozenset):
+        return _list_reader(origin, get_args(kind))
+    if dataclasses.is_dataclass(kind):
+        return _dataclass_reader(typing.cast("type[Any]", kind))
+    if isinstance(kind, type) and issubclass(kind, enum.Enum):
+        return _enum_reader(kind)
+    return _scalar_reader(kind)
+
+
+def _scalar_reader(kind: Any) -> _Reader:
+    names = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    if kind not in names:
+        raise TypeError(f"the codec has no rule for {kind!r}")
+    expected = names[kind]
+
+    def read(value: Any) -> Any:
+        found = type(value)
+        if found is kind or (isinstance(value, kind) and found is not bool):
+            return value
+        if kind is float and found is int:
+            return float(value)
+        raise _misfit(expected, value)
+
+    return read
+
+
+def _enum_reader(kind: type[enum.Enum]) -> _Reader:
+    def read(value: Any) -> Any:
+        try:
+            return kind(value)
+        except ValueError:
+            raise _misfit("one of " + ", ".join(str(m.value) for m in kind), value) from None
+
+    return read
+
+
+def _union_reader(options: tuple[Any, ...]) -> _Reader:
+    has_none = type(None) in options
+    readers = [_reader(option) for option in options if option is not type(None)]
+
+    def read(value: Any) -> Any:
+        if value is None and has_none:
+            return None
+        for reader in readers[:-1]:
+            with contextlib.suppress(_Misfit):
+                return reader(value)
+        return readers[-1](value)
+
+    return read
+
+
+def _dict_reader(item: _Reader) -> _Reader:
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _misfit("an object", value)
+        found: dict[str, Any] = {}
+        key = ""
+        try:
+            for key, entry in value.items():
+                found[key] = item(entry)
+        except _Misfit as misfit:
+            misfit.path = f".{key}{misfit.path}"
+            raise
+        return found
+
+    return read
+
+
+def _list_reader(origin: Any, args: tuple[Any, ...]) -> _Reader:
+    fixed = origin is tuple and not (len(args) == 2 and args[1] is Ellipsis)
+    readers = [_reader(arg) for arg in (args if fixed else args[:1])]
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, list):
+            raise _misfit("a list", value)
+        if fixed and len(readers) != len(value):
+            raise _misfit(f"a list of {len(readers)}", value)
+        found: list[Any] = []
+        try:
+            for reader, entry in zip(readers if fixed else readers * len(value), value, strict=True):
+                found.append(reader(entry))
+        except _Misfit as misfit:
+            misfit.path = f"[{len(found)}]{misfit.path}"
+            raise
+        return origin(found)
+
+    return read
+
+
+def _dataclass_reader(cls: type[Any]) -> _Reader:
+    hints = typing.get_type_hints(cls)
+    missing = dataclasses.MISSING
+    fields = [
+        (f.name, _reader(hints[f.name]), f.default is missing and f.default_factory is missing)
+        for f in dataclasses.fields(cls)
+    ]
+
+    def read(value: Any) -> Any:
+        if not isinstance(value, dict):
+            raise _misfit("an object", value)
+        kwargs: dict[str, Any] = {}
+        name = ""
+        try:
+            for name, reader, required in fields:
+                if name in value:
+                    kwargs[name] = reader(value[name])
+                elif required:
+                    raise _Misfit("missing")
+        except _Misfit as misfit:
+            misfit.path = f".{name}{misfit.path}"
+            raise
+        try:
+            return cls(**kwargs)
+        except (ValueError, TypeError) as error:
+            raise _Misfit(str(error)) from error
+
+    return read
