@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from outlast_orchestrator import server, settings
 from outlast_orchestrator.cli.main import app
+from outlast_orchestrator.demo import main as demo
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "cli_surface.txt"
 PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
@@ -50,3 +53,9 @@ def test_every_command_and_option_says_what_it_does() -> None:
         return found
 
     assert bare(typer.main.get_command(app), "outlast") == []
+
+
+def test_the_programs_behind_commands_take_what_these_give() -> None:
+    inspect.signature(demo.run).bind(True, True, True)
+    inspect.signature(server.serve).bind(object())
+    inspect.signature(settings.load_settings).bind()

@@ -107,7 +107,8 @@ def update(to_revision: Callable[[Job], Job], by: str) -> Change:
             restart=job.restart,
         )
         data = {"revision": str(revised.revision), "code": revised.work.code}
-        answer = f"{job.name} goes on with revision {revised.revision} from its last checkpoint"
+        when = "when it is resumed, " if job.wanted is Wanted.PAUSED else ""
+        answer = f"{job.name} goes on, {when}with revision {revised.revision} from its last checkpoint"
         return Wish(wished, Event(Kind.JOB_UPDATED, why, job=job.id, data=data), answer)
 
     return change
