@@ -212,7 +212,7 @@ class Checkpointer:
         if n == self._saved and n in self._own:
             return self.root / folder_name(n)
         tensors: dict[str, torch.Tensor] = {}
-        state = self._flat_state(tensors)
+        state = self._flat_state(tensors, n)
 
         def fill(folder: Path) -> None:
             _write_tensors(tensors, folder / TENSORS)
@@ -224,12 +224,14 @@ class Checkpointer:
         checkpoint_files.prune(self.root, self._keep, self._own)
         return folder
 
-    def _flat_state(self, tensors: dict[str, torch.Tensor]) -> Any:
+    def _flat_state(self, tensors: dict[str, torch.Tensor], n: int) -> Any:
         shelved = shelf(tensors)
         position = dict(self._pass) if self._pass is not None else None
         rng = rng_state()
         if self._resumed is not None:  # no pass was begun since the restore: nothing was consumed
-            position, rng = self._resumed["pass"], self._resumed["rng"]
+            position = self._resumed["pass"]
+            if n == self._saved:  # nor was a step made: what ran since may have drawn from the generators
+                rng = self._resumed["rng"]
         elif position is not None:
             position["generators_now"] = generators(self._loader)
             if hasattr(self._loader, "state_dict") and hasattr(self._loader, "load_state_dict"):

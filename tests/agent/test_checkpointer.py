@@ -260,3 +260,20 @@ def test_the_marker_names_every_file(tmp_path: Path) -> None:
     folder = make(tmp_path)[1].save(3)
     named = {file["path"] for file in json.loads((folder / MARKER).read_bytes())["files"]}
     assert named | {MARKER} == {path.name for path in folder.iterdir()}
+
+
+def test_a_loop_without_a_loader_keeps_its_randomness_over_two_resumes(tmp_path: Path) -> None:
+    """A loop that makes its own batches never calls `batches`; its dropout must still go on exactly."""
+
+    def run(folder: Path, stops: tuple[int, ...]) -> float:
+        for stop in stops:
+            torch.manual_seed(5)  # every process begins like this; a resume must not keep it
+            model = torch.nn.Linear(4, 4)
+            checkpointer = outlast.Checkpointer(dir=folder, every=5, model=model)
+            for step in range(checkpointer.restore(), stop):
+                with torch.no_grad():
+                    model.weight.add_(torch.rand(4, 4))
+                checkpointer.step(step)
+        return model.weight.sum().item()
+
+    assert run(tmp_path / "a", (15,)) == run(tmp_path / "b", (5, 10, 15))
