@@ -31,9 +31,9 @@ STREAM_CHUNK_BYTES = 1 << 20
 LIST_CHUNK = 1_000
 
 CONNECT_LIMIT_S = 5.0
-REQUEST_LIMIT_S = 30.0  # of a small object; after it the outcome is in doubt
+REQUEST_LIMIT_S = 20.0  # of a small object; after it the outcome is in doubt
 PART_LIMIT_S = 600.0
-READ_STALL_S = 30.0
+READ_STALL_S = 10.0  # a connection that died silently must not delay the look at the pointer for long
 READ_RETRIES = 3
 PART_RETRIES = 5
 

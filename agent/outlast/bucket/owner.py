@@ -21,7 +21,10 @@ Tell = Callable[[str, str, dict[str, str]], None]
 
 
 class PointerOwner:
-    """The one writer of an attempt. One thread calls it; its bucket is the job's prefix."""
+    """The one writer of an attempt. One thread calls it; its bucket is the job's prefix.
+
+    `keep` unpinned checkpoints stay; without it nobody leaves.
+    """
 
     def __init__(
         self,
@@ -30,7 +33,7 @@ class PointerOwner:
         me: Identity,
         fact: Tell,
         *,
-        keep: int = 3,
+        keep: int | None = None,
         world_size: int = 1,
         revision: int = 1,
         code: str = "",

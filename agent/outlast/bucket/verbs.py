@@ -16,7 +16,7 @@ class Advance:
     manifest: ManifestRef | None = None
     wishes: frozenset[str] | None = None
     parents: dict[str, str | None] = field(default_factory=dict)
-    keep: int = 3
+    keep: int | None = None  # None: nobody leaves
     started: tuple[ManifestRef, str] | None = None
 
 
@@ -30,7 +30,8 @@ def build_advance(found: Pointer, advance: Advance) -> tuple[Pointer, tuple[Mani
     leaving: tuple[ManifestRef, ...] = ()
     if advance.wishes is not None:
         pinned = tuple(ref.name for ref in kept if ref.name in advance.wishes)
-        leaving = victims(kept, advance.parents, head, pinned, advance.keep)
+        if advance.keep is not None:
+            leaving = victims(kept, advance.parents, head, pinned, advance.keep)
     started, started_why = advance.started or (found.started_from, found.started_why)
     after = replace(
         found,

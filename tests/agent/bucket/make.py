@@ -73,7 +73,7 @@ class Attempt:
     bucket: MemoryBucket
     generation: int = 1
     writer: str = ""
-    keep: int = 3
+    keep: int | None = 3
     facts: list[tuple[str, str]] = field(default_factory=list)
 
     def __post_init__(self) -> None:

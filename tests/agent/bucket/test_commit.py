@@ -95,6 +95,27 @@ def test_renaming_is_decided_on_the_head_of_the_commit_and_not_of_the_upload(
     assert frozen.key in outcome.why
 
 
+def test_a_head_that_moves_while_the_manifest_is_made_needs_another_manifest(
+    bucket: MemoryBucket, attempt: Attempt
+) -> None:
+    """Two processes of one writer must not be; if they are, the chain of parents stays whole all the same."""
+    attempt.commit(10)
+    old = attempt.owner
+    draft = attempt.draft(30)
+
+    def the_other_process_is_faster(verb: str, key: str) -> None:
+        if verb == "create":
+            bucket.before = lambda verb, key: None
+            attempt.restarted()
+            attempt.commit(20)
+
+    bucket.before = the_other_process_is_faster
+    outcome = old.commit(draft)
+    assert isinstance(outcome, Rebase)
+    assert outcome.head is not None
+    assert outcome.head.step == 20
+
+
 def test_a_moved_head_that_names_the_same_object_is_no_hindrance(
     bucket: MemoryBucket, attempt: Attempt
 ) -> None:

@@ -190,6 +190,15 @@ def test_a_wish_that_came_too_late_pins_nothing(bucket: MemoryBucket, attempt: A
     assert names(now(bucket).kept) == [20, 30]
 
 
+def test_nobody_leaves_when_nobody_said_how_many_stay(bucket: MemoryBucket, attempt: Attempt) -> None:
+    attempt.commit(10)
+    attempt.commit(20)
+    attempt.keep = None
+    attempt.restarted()
+    attempt.commit(30)
+    assert names(now(bucket).kept) == [10, 20, 30]
+
+
 def test_nobody_leaves_while_wishes_are_unreadable(bucket: MemoryBucket, attempt: Attempt) -> None:
     attempt.commit(10)
     attempt.commit(20)
