@@ -111,6 +111,8 @@ def _permission(
         if command.kind is CommandKind.RUN and command.generation == assignment.generation:
             run = command.permission or Permission()
     if run is None:
+        if isinstance(news, Told):
+            return replace(assignment, permission=None)
         held_s = max(assignment.claim_not_before_s, view.now_s + CLAIM_EVERY_S)
         return replace(assignment, permission=None, claim_not_before_s=held_s)
     asked_for = news.asked_for if isinstance(news, ReportAnswered) else None

@@ -70,10 +70,8 @@ def test_the_next_attempt_on_the_node_goes_on_where_the_last_one_was(bench: Benc
     assert pointer.head is not None
     step = pointer.head.step
     bench.controller.tell(assign(2, f"{train} 100000"), run=Permission())
-    bench.controller.wait(
-        "steps of the second", lambda r: r.generation == 2 and (r.step or 0) > head.head.step
-    )
-    assert f"starting at {head.head.step}" in bench.log()
+    bench.controller.wait("steps of the second", lambda r: r.generation == 2 and (r.step or 0) > step)
+    assert f"starting at {step}" in bench.log()
 
 
 def test_a_crash_is_told_with_its_code_and_its_name(bench: Bench, train: str) -> None:
