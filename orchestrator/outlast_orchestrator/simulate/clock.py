@@ -33,7 +33,8 @@ class Task:
         self.process = process
         self.name = name
         self.waiting = 0  # number of the wait that may end now; an older number is a stale wake-up
-        self.ground = greenlet.greenlet(lambda _started: process.shelter(self, run))
+        # Every task comes back to the scheduler, whoever spawned it.
+        self.ground = greenlet.greenlet(lambda _started: process.shelter(self, run), process.clock.hub)
 
 
 class Process:
@@ -85,8 +86,7 @@ class Process:
 
     def _bury(self) -> None:
         for task in list(self._tasks):
-            if task.ground:  # started and not ended: let go of its stack
-                task.ground.throw(Killed)
+            self.clock.bury(task)
         self._tasks.clear()
         self._parked.clear()
 
@@ -161,6 +161,7 @@ class SimClock:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self.hub = greenlet.getcurrent()
         self.now_s = 0.0
         self._heap: list[tuple[float, float, int, Callable[[], None]]] = []
         self._count = 0
@@ -213,11 +214,20 @@ class SimClock:
             process.park(task, number, value)
             return
         task.waiting += 1
-        before, self._task = self._task, task
+        self._task = task
         try:
             task.ground.switch(value)
         finally:
-            self._task = before
+            self._task = None
+
+    def bury(self, task: Task) -> None:
+        """Lets go of a dead task's stack; what its `finally` wants of the world is refused."""
+        self._task = task
+        try:
+            if task.ground:  # started, and not ended
+                task.ground.throw(Killed)
+        finally:
+            self._task = None
 
     def wait(self, until_s: float | None) -> Any:
         """Gives way until `wake` or until then (False). Wakes carry `task.waiting + 1` from before."""
@@ -226,7 +236,7 @@ class SimClock:
         number = task.waiting
         if until_s is not None:
             self.at(until_s, lambda: self._resume(task, number, False))
-        value = task.ground.parent.switch()
+        value = self.hub.switch()
         if not task.process.alive:
             raise Killed
         return value

@@ -5,11 +5,11 @@ It outlives the agent's process, and dies with the machine.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from outlast.bucket.manifest import hash_bytes
-from outlast.node_ports import NodeMemory, OutputFile, SaveLook, SaveSeen
+from outlast.node_ports import NodeMemory, OutputFile, Places, SaveLook, SaveSeen
 from outlast.protocol.messages import Work
 from outlast.protocol.objects import Confidence, Manifest
 from outlast.save.types import StableCopy, StableFile
@@ -39,6 +39,7 @@ class NodeDisk:
     """All that is on it."""
 
     memory: NodeMemory = field(default_factory=NodeMemory)
+    staged: dict[str, Files] = field(default_factory=dict)  # arriving, by the checkpoint's name
     folders: dict[str, Files] = field(default_factory=dict)  # restored checkpoints by path
     saves: list[tuple[int, Files]] = field(default_factory=list)  # the trainer's, in order
     outputs: Files = field(default_factory=dict)
@@ -67,39 +68,42 @@ class SimWorkplace:
         self._disk.prepared = True
         return "set up"
 
-    def checkpoint_dir(self, work: Work) -> str:
+    def places(self, work: Work, generation: int) -> Places:
         del work
-        return CHECKPOINTS
+        return Places("/node", CHECKPOINTS, f"/node/attempts/{generation}")
 
-    def sink(self, work: Work, manifest: Manifest) -> SimSink:
+    def sink(self, work: Work) -> SimSink:
         del work
-        return SimSink(self._clock, self._disk, f"{CHECKPOINTS}/{manifest.name}")
+        return SimSink(self._clock, self._disk)
+
+    def resume_from(self, work: Work, manifest: Manifest) -> str:
+        del work
+        return f"{CHECKPOINTS}/{manifest.name}"
 
 
 class SimSink:
-    """The simulation's `outlast.node_ports.RestoreSink`."""
+    """The simulation's `outlast.restore.Sink`."""
 
-    def __init__(self, clock: SimClock, disk: NodeDisk, path: str) -> None:
+    def __init__(self, clock: SimClock, disk: NodeDisk) -> None:
         self._clock = clock
         self._disk = disk
-        self._path = path
-        self._staged: Files = dict(disk.folders.get(path, {}))
 
-    def has(self, path: str, size: int, digest: str) -> bool:
-        body = self._staged.get(path)
-        return body is not None and len(body) == size and hash_bytes(body) == digest
+    def read(self, name: str, path: str) -> Iterator[bytes] | None:
+        body = self._disk.staged.get(name, {}).get(path)
+        return None if body is None else iter((body,))
 
-    def write(self, path: str, chunks: Iterable[bytes]) -> None:
-        self._staged[path] = b"".join(chunks)
+    def write(self, name: str, path: str, chunks: Iterator[bytes]) -> int:
+        body = b"".join(chunks)
         self._clock.step()
+        self._disk.staged.setdefault(name, {})[path] = body
+        return len(body)
 
-    def finish(self) -> str:
+    def place(self, manifest: Manifest) -> None:
         self._clock.step()
-        self._disk.folders[self._path] = self._staged
-        return self._path
-
-    def discard(self) -> None:
-        self._staged = {}
+        staged = self._disk.staged.get(manifest.name, {})
+        self._disk.folders[f"{CHECKPOINTS}/{manifest.name}"] = {
+            f.path: staged[f.path] for f in manifest.files
+        }
 
 
 class SimSaves:
@@ -110,8 +114,8 @@ class SimSaves:
         self._disk = disk
         self._seen = 0
 
-    def begin(self, work: Work, resume_path: str, label: str) -> tuple[str, ...]:
-        del work, resume_path, label
+    def begin(self, work: Work, resume: Manifest | None, label: str) -> tuple[str, ...]:
+        del work, resume, label
         self._clock.step()
         aside = tuple(f"the save of step {step}" for step, _ in self._disk.saves)
         self._disk.saves.clear()

@@ -88,7 +88,6 @@ class SimTrainer:
         self._order: TrainerOrder | None = None
         self._exit: TrainerExit | None = None
         self._seen = TrainerProgress()
-        self._stepped_s = 0.0
         self._asked: SaveRequest | None = None
 
     # what the machine does to it
@@ -115,7 +114,6 @@ class SimTrainer:
         self._starts += 1
         self._order, self._exit, self._asked = order, None, None
         self._seen = TrainerProgress()
-        self._stepped_s = self._clock.now_s
         self._process = self._clock.process(f"trainer/{self._machine}/{self._starts}")
         self._process.spawn("train", lambda: self._train(order))
 
@@ -137,9 +135,7 @@ class SimTrainer:
         return () if self.process is None else (1,)
 
     def progress(self) -> TrainerProgress:
-        if self._seen.step is None:
-            return self._seen
-        return replace(self._seen, age_s=self._clock.now_s - self._stepped_s)
+        return self._seen
 
     def kill(self, grace_s: float) -> bool:
         del grace_s
@@ -170,7 +166,6 @@ class SimTrainer:
             step += 1
             state = next_state(profile.job, step, state)
             self._seen = replace(self._seen, step=step)
-            self._stepped_s = self._clock.now_s
             asked = None if profile.deaf else self._asked
             if asked is not None or step % profile.save_every == 0 or step == profile.steps:
                 self._asked = None

@@ -16,15 +16,18 @@ class Closure(Checker):
     def __init__(self) -> None:
         super().__init__()
         self._objects: dict[str, bytes] = {}
+        self._deleted: set[str] = set()
         self._needed: dict[str, frozenset[str]] = {}  # job → keys that its pointer stands on
 
     def saw(self, fact: Fact) -> None:
         if isinstance(fact, Wrote):
             self._objects[fact.key] = fact.body
-            if path_of(fact.key).startswith("manifests/"):
+            new = fact.key not in self._deleted  # else a request that was given up long ago comes late
+            if path_of(fact.key).startswith("manifests/") and new:
                 self._judge(job_of(fact.key), manifest_in(fact.body))
         elif isinstance(fact, Deleted):
             self._objects.pop(fact.key, None)
+            self._deleted.add(fact.key)
             if fact.key in self._needed.get(job_of(fact.key), ()):
                 self.broken(f"{fact.by} deleted {fact.key}, which the pointer still needs")
 

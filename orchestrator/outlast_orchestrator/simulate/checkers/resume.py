@@ -47,7 +47,7 @@ class Resume(Checker):
             for entry in manifest.files:
                 if entry.path == "model.bin":
                     body = self._objects[f"jobs/{job}/{entry.key}"]
-                    found.append(read_checkpoint({entry.path: body}))  # noqa: PERF401
+                    found.append(read_checkpoint({entry.path: body}))
             ref = manifest.parent
         return found
 
