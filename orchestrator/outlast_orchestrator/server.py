@@ -104,7 +104,8 @@ class Server:
         self._clouds: dict[str, Cloud] = {}
         self._api = ApiServer(create_app(self._services()), self._listen())
         api_url = settings.api_url or self._api.url
-        for name, options in (settings.providers or WITHOUT_ACCOUNT).items():
+        configured = WITHOUT_ACCOUNT if settings.providers is None else settings.providers
+        for name, options in configured.items():
             self._clouds[name] = open_cloud(name, options, settings, self._store.owner(), api_url)
         self._controller = Controller(self._parts(holder, api_url), self._alarm)
 

@@ -92,7 +92,7 @@ def load_settings(home: Path | None = None, environment: Mapping[str, str] = os.
 def _read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text("utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):  # the home folder is judged where it is made
         return {}
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{file} can't be read: {error}") from error
