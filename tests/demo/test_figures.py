@@ -29,6 +29,7 @@ def story() -> list[dict[str, Any]]:
             event("launch.intended", at + 0.1, generation, launch=launch),
             event("instance.ready", at + 1, launch=launch),
             event("attempt.claimed", at + 2, generation, step=str(step)),
+            event("restore.started", at + 2, generation),
             event("restore.done", at + 3, generation),
             event("trainer.started", at + 4, generation),
             event("checkpoint.committed", at + 8, generation),
@@ -40,7 +41,8 @@ def story() -> list[dict[str, Any]]:
 def track() -> list[Line]:
     lines = []
     for generation, first, last, at in ((1, 0, 50, 6.0), (2, 50, 75, 25.0), (3, 60, 90, 45.0)):
-        lines.append(Line("start", generation, first, at, f"s{first}"))
+        resumed = first if generation > 1 else -1
+        lines.append(Line("start", generation, resumed, at, f"s{resumed}"))
         lines += [
             Line("step", generation, step, at + (step - first) * 0.1, f"s{step}", 5.0 - step / 50)
             for step in range(first + 1, last + 1)

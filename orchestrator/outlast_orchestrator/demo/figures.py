@@ -150,7 +150,7 @@ def _recovery(events: Events, before: Attempt, after: Attempt) -> Recovery:
         "work ended": before.last_at,
         "launch intended": _first(events, "launch.intended", after.generation),
         "machine ready": ready_at,
-        "claimed": _first(events, "attempt.claimed", after.generation),
+        "claimed": _first(events, "restore.started", after.generation),  # by the agent, right after it
         "restored": _first(events, "restore.done", after.generation),
         "trainer started": _first(events, "trainer.started", after.generation),
         "first new step": after.first_at,

@@ -35,9 +35,9 @@ CLOUD_FOLDER = "local-cloud"
 class Size:
     """How long the demo trains, and how often it saves."""
 
-    steps: int = 600
-    save_every: int = 25
-    step_s_min: float = 0.06  # so that a fast machine does not finish before the last fault
+    steps: int = 200
+    save_every: int = 8
+    step_s_min: float = 0.3  # so that a fast machine does not finish before the last fault
 
     def environment(self) -> dict[str, str]:
         return {"DEMO_STEPS": str(self.steps), "DEMO_SAVE_EVERY": str(self.save_every)}

@@ -26,9 +26,9 @@ from torch.nn import functional
 from outlast import Checkpointer
 
 SEED = 20_26
-WIDTH, LAYERS, HEADS, CONTEXT, BATCH = 128, 4, 4, 32, 8
-STEPS = int(os.environ.get("DEMO_STEPS", "600"))
-SAVE_EVERY = int(os.environ.get("DEMO_SAVE_EVERY", "25"))
+WIDTH, LAYERS, HEADS, CONTEXT, BATCH = 128, 4, 4, 64, 12
+STEPS = int(os.environ.get("DEMO_STEPS", "200"))
+SAVE_EVERY = int(os.environ.get("DEMO_SAVE_EVERY", "8"))
 STEP_S_MIN = float(os.environ.get("DEMO_STEP_S_MIN", "0"))
 TRACK = os.environ.get("DEMO_TRACK", "")
 GENERATION = int(os.environ.get("OUTLAST_GENERATION", "0"))
