@@ -200,13 +200,15 @@ def test_nobody_leaves_when_nobody_said_how_many_stay(bucket: MemoryBucket, atte
 
 
 def test_nobody_leaves_while_wishes_are_unreadable(bucket: MemoryBucket, attempt: Attempt) -> None:
-    attempt.commit(10)
+    first = attempt.commit(10)
     attempt.commit(20)
-    bucket.fail("dropped", "list", "pins")
+    bucket.put(pin_key(first.name), b"")
     attempt.commit(30)
-    assert names(now(bucket).kept) == [10, 20, 30]
+    bucket.fail("dropped", "list", "pins")
+    attempt.commit(40)
+    assert (names(now(bucket).kept), now(bucket).pinned) == ([10, 20, 30, 40], (first.name,))
     attempt.owner.prune()
-    assert names(now(bucket).kept) == [20, 30]
+    assert (names(now(bucket).kept), now(bucket).pinned) == ([10, 30, 40], (first.name,))
 
 
 def test_nobody_leaves_while_the_chain_is_unreadable_and_it_is_told(
