@@ -78,7 +78,9 @@ class Crew:
             runtime, bucket, node.workplace, node.outputs, node.disk, self._pointer, post
         )
         self._logs = LogsTask(runtime, bucket, node.logs, identity.boot, pace.log_every_s)
-        self._watchdog = WatchdogTask(runtime, bucket, identity.job, post, pace.pointer_look_every_s)
+        self._watchdog = WatchdogTask(
+            runtime, bucket, identity.job, post, pace.pointer_look_every_s, pace.boot_clock_every_s
+        )
         self._power = Desk(runtime, "power")
         HangTask(runtime, link, post, pace.hang_s)
         NoticeTask(runtime, node.notices, post, pace.notice_poll_s)

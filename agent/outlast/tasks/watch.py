@@ -16,7 +16,6 @@ from outlast.protocol.objects import Pointer, PointerState
 from outlast.tasks.desk import Post
 
 JITTER_SHARE = 0.2  # taken off a period, never added
-SLICE_S = 1.0  # a frozen machine's timers stand still: look at the boot clock at least this often
 FAILED_LOOK_AGAIN_S = 2.0
 UNKNOWN_AFTER = 3  # polls in a row: the service may be away for a moment
 
@@ -69,8 +68,12 @@ class WatchdogTask:
     we are fenced. It never writes, so it needs no turn in the pointer's task, which may hang in a request.
     """
 
-    def __init__(self, runtime: Runtime, bucket: Bucket, job: str, post: Post, every_s: float) -> None:
+    def __init__(
+        self, runtime: Runtime, bucket: Bucket, job: str, post: Post, every_s: float, slice_s: float
+    ) -> None:
+        """`slice_s`: a frozen machine's timers stand still, so the boot clock is looked at this often."""
         self._runtime = runtime
+        self._slice_s = slice_s
         self._bucket = bucket
         self._job = job
         self._post = post
@@ -85,7 +88,7 @@ class WatchdogTask:
     def _run(self) -> None:
         due_s = self._runtime.boot_s() + self._every_s
         while True:
-            wait_s = min(max(0.0, due_s - self._runtime.boot_s()), max(SLICE_S, self._every_s / 4))
+            wait_s = min(max(0.0, due_s - self._runtime.boot_s()), self._slice_s)
             target = self._inbox.get(wait_s)
             if target is not None:
                 self._target = target

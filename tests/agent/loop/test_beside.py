@@ -1,0 +1,134 @@
+"""Saves on their way, being superseded, and being alone: what goes on beside the training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.agent.loop.scene import ASSIGN, Scene, draft, none_of, only, pointer
+
+from outlast.acts import Commit, End, Kill, PowerOff, Release, Upload
+from outlast.bucket.outcomes import Applied, Fenced, Rebase, Stop
+from outlast.cadence import retry_in_s, save_due_s
+from outlast.news import Closed, Committed, Looked, SaveAsked, Settled, Tick, Trouble, Uploaded
+from outlast.node_ports import TrainerProgress
+from outlast.protocol.messages import AgentState, Command, CommandKind
+from outlast.protocol.objects import PointerState
+from outlast.save.types import StableCopy
+
+POLLS = TrainerProgress(step=5, polls=True)
+DRAIN = Command(CommandKind.DRAIN, 1, why="moving", limit_s=60.0)
+STOP = Command(CommandKind.STOP, 1, why="now")
+
+
+def released(scene: Scene) -> None:
+    scene.hear(Closed(1, Applied(pointer(state=PointerState.RELEASED), "released")))
+    assert scene.is_(AgentState.RELEASED)
+
+
+# being superseded, and being alone
+
+
+@pytest.mark.parametrize("state", [AgentState.FENCED, AgentState.FAILED])
+def test_once_superseded_the_trainer_is_killed_at_once_and_nothing_more_is_written(state: AgentState) -> None:
+    scene = Scene().running()
+    scene.saves(8)
+    outcome = Fenced("generation 2") if state is AgentState.FENCED else Stop("the pointer vanished")
+    acts = scene.hear(Looked(1, outcome))
+    assert only(acts, Kill).grace_s == 0.0
+    assert none_of(scene.hear(Uploaded(1, draft(8))), Commit)
+    acts = scene.dies()
+    assert none_of(acts, Release, End, Commit)
+    assert scene.is_(state)
+
+
+def test_a_look_that_shows_our_own_release_is_no_alarm() -> None:
+    scene = Scene().running()
+    assert scene.hear(Looked(1, Applied(pointer(), "mine"))) == []
+    assert scene.is_(AgentState.RUNNING)
+
+
+def test_without_controller_and_bucket_for_the_lease_it_stops_and_switches_off() -> None:
+    scene = Scene().running()
+    lease_s = scene.view.lease_s
+    scene.view = replace(scene.view, now_s=scene.view.now_s + lease_s - 1.0)
+    assert scene.hear(Tick()) == []
+    scene.view = replace(scene.view, now_s=scene.view.now_s + 1.0)
+    acts = scene.hear(Tick())
+    only(acts, Kill)
+    only(acts, PowerOff)
+
+
+def test_after_a_freeze_both_ways_get_a_chance_before_the_lease_is_judged() -> None:
+    scene = Scene().running()
+    woke_s = scene.view.now_s + 3600.0
+    scene.view = replace(scene.view, now_s=woke_s + 1.0, woke_s=woke_s)
+    assert none_of(scene.hear(Tick()), PowerOff, Kill)
+    scene.view = replace(scene.view, now_s=woke_s + 21.0)
+    only(scene.hear(Tick()), PowerOff)
+
+
+def test_an_attempt_that_is_over_and_gets_no_other_work_switches_the_machine_off() -> None:
+    scene = Scene().running()
+    scene.told(ASSIGN, STOP)
+    scene.dies()
+    released(scene)
+    assert none_of(scene.later(599.0), PowerOff)
+    only(scene.later(1.0), PowerOff)
+
+
+# on the way to the bucket
+
+
+def test_a_newer_save_replaces_one_that_waits_and_the_skip_is_told() -> None:
+    scene = Scene().running()
+    only(scene.saves(1), Upload)
+    assert scene.saves(2) == []
+    assert scene.saves(3) == []
+    assert scene.assignment.saving.skipped == 1
+    assert [fact.data["step"] for fact in scene.view.telling.facts if fact.kind == "save.skipped"] == ["2"]
+    assert only(scene.uploads(1), Upload).copy.step == 3
+
+
+def test_storage_trouble_is_shown_and_tried_again_and_training_goes_on() -> None:
+    scene = Scene().running()
+    scene.saves(1)
+    for _ in range(20):
+        acts = scene.hear(Uploaded(1, Trouble("503")))
+        assert acts == []
+        assert scene.assignment.saving.trouble == "503"
+        only(scene.later(31.0), Upload)
+    assert scene.is_(AgentState.RUNNING)
+    assert scene.assignment.saving.trouble_since_s is not None
+    scene.uploads(1)
+    assert scene.assignment.saving.trouble == ""
+    kinds = [fact.kind for fact in scene.view.telling.facts if fact.kind.startswith("storage.")]
+    assert kinds == ["storage.trouble", "storage.mended"]
+
+
+def test_a_head_that_moved_sends_the_same_save_anew() -> None:
+    scene = Scene().running()
+    first: StableCopy = only(scene.saves(1), Upload).copy
+    scene.hear(Uploaded(1, draft(1)))
+    again = only(scene.hear(Committed(1, Rebase(None, "the head moved"))), Upload)
+    assert again.copy is first
+
+
+def test_a_release_that_can_not_be_written_is_tried_again() -> None:
+    scene = Scene().running()
+    scene.told(ASSIGN, STOP)
+    only(scene.dies(), Release)
+    assert scene.hear(Closed(1, Trouble("503"))) == []
+    only(scene.later(31.0), Release)
+
+
+def test_news_of_an_earlier_generation_changes_nothing() -> None:
+    scene = Scene().running()
+    before = scene.view
+    scene.hear(Settled(0), SaveAsked(0, True), Closed(0, Fenced("old")), Looked(0, Fenced("old")))
+    assert scene.view == before
+
+
+def test_waits_grow_to_half_a_minute() -> None:
+    assert [retry_in_s(tries) for tries in (1, 2, 3, 6, 100)] == [1.0, 2.0, 4.0, 30.0, 30.0]
+    assert save_due_s(None, 0.0, 0.0, 0.0) is None
