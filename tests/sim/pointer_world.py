@@ -149,7 +149,7 @@ class PointerWorld:
                 generation = take_generation(
                     bucket, max(at_least, 1 + (known.generation if known else 0)), OWNER, attempt, "now"
                 )
-            except BucketError:  # noqa: PERF203  # waiting is what it is for
+            except BucketError:
                 continue
             machine = f"m{len(self.lives)}"
             life = Life(machine, generation, f"{machine}-{runtime.token(4)}", attempt, NodeDisk())

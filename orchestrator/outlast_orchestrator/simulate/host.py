@@ -89,6 +89,7 @@ class Host:
         )
         self.agent: Process | None = None
         self.paused = False
+        self.able_s = 0.0  # when its agent last woke from a freeze
         self._config: AgentConfig | None = None
         self._link: SimLink | None = None
         self._births = 0
@@ -112,10 +113,15 @@ class Host:
                 process.freeze()
 
     def resume(self) -> None:
-        self.paused = False
+        self.paused, self.able_s = False, self._clock.now_s
         for process in (self.agent, self.trainer.process):
             if process is not None:
                 process.thaw()
+
+    def thaw_agent(self, agent: Process) -> None:
+        if not self.paused:
+            self.able_s = self._clock.now_s
+            agent.thaw()
 
     def power_off(self, why: str) -> None:
         self._around.cloud.end(self.machine, EndProof.GUEST, why)

@@ -227,3 +227,13 @@ class MemoryStore:
             if row.token_hash == token_hash and token_hash and row.phase is not InstancePhase.GONE:
                 return (row.launch_id, "node", row.intended_at + row.request.max_life_s)
         return None
+
+    def knows_node(self, launch_id: str, job: str) -> bool:
+        """What the API asks of a node's token. Not an access of the simulated process that calls it."""
+        row = self._instances.get(launch_id)
+        return row is not None and row.job == job and row.phase is not InstancePhase.GONE
+
+    def lives(self, job: str) -> bool:
+        """It was submitted and is not over."""
+        progress = self._progress.get(job)
+        return job in self._jobs and (progress is None or progress.state not in OVER)

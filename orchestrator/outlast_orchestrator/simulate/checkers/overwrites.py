@@ -1,4 +1,4 @@
-"""Objects are created once: only the pointer, status, pins, outputs and mail change."""
+"""Objects are created once: only the pointer, status, pins, mail and the index of outputs change."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from outlast.protocol.objects import POINTER_KEY
 from outlast_orchestrator.simulate.checkers.base import Checker, path_of
 from outlast_orchestrator.simulate.history import Deleted, Fact, Wrote
 
-CHANGEABLE = ("status/", "pins/", "outputs/", "mail/")
+CHANGEABLE = ("status/", "pins/", "outputs/index-g", "mail/")
 
 
 class Overwrites(Checker):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from outlast.protocol.objects import Pointer, PointerState, output_key
+from outlast.bucket.outputs import INDEX, OutputIndex
+from outlast.protocol.codec import load
+from outlast.protocol.objects import Pointer, PointerState
 from outlast_orchestrator.core.types import Job, JobState, Progress
-from outlast_orchestrator.simulate.checkers.base import Checker, Move
+from outlast_orchestrator.simulate.checkers.base import Checker, Move, path_of
 from outlast_orchestrator.simulate.history import Fact, StoreWrote, TrainerEnded, Wrote
 from outlast_orchestrator.simulate.trainer import OUTPUT, final_state, profile_of
 
@@ -30,7 +32,7 @@ class Succeeded(Checker):
     def saw(self, fact: Fact) -> None:
         if isinstance(fact, TrainerEnded) and fact.done:
             self._done.add(fact.job)
-        elif isinstance(fact, Wrote) and fact.key.endswith("/" + output_key(OUTPUT)):
+        elif isinstance(fact, Wrote) and path_of(fact.key).startswith("outputs/"):
             self._outputs[fact.key] = fact.body
         elif isinstance(fact, StoreWrote):
             for row in fact.rows:
@@ -48,10 +50,18 @@ class Succeeded(Checker):
             self._output(row.job, "it is SUCCEEDED")
 
     def _output(self, job: str, claim: str) -> None:
+        """The index of the newest generation names it, and the object is what it should be."""
         profile = profile_of(self._jobs[job].work.run)
-        found = self._outputs.get(f"jobs/{job}/{output_key(OUTPUT)}")
+        prefix = f"jobs/{job}/"
+        indexes = [key for key in self._outputs if key.startswith(prefix + INDEX)]
+        newest = max(indexes, key=lambda key: int(key.removeprefix(prefix + INDEX)[:-5]), default="")
+        index = load(OutputIndex, self._outputs[newest]) if newest else None
+        entries = {entry.path: entry.key for entry in index.files} if index else {}
+        found = self._outputs.get(prefix + entries.get(OUTPUT, ""))
         if found != final_state(profile.job, profile.steps).encode():
             self.broken(f"{job}: {claim}, but the final state in the bucket is {found!r}")
+        elif index is None or not index.complete:
+            self.broken(f"{job}: {claim}, but its outputs are not said to be complete")
 
     def finish(self, at_s: float) -> None:
         self.now_s = at_s

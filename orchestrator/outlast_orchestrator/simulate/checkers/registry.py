@@ -1,0 +1,55 @@
+"""Every checker of a whole world: a new one is one line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from outlast_orchestrator.simulate.checkers.base import Checker
+from outlast_orchestrator.simulate.checkers.cause import Cause
+from outlast_orchestrator.simulate.checkers.chain import Chain
+from outlast_orchestrator.simulate.checkers.claims import Claims
+from outlast_orchestrator.simulate.checkers.closing import Closing
+from outlast_orchestrator.simulate.checkers.closure import Closure
+from outlast_orchestrator.simulate.checkers.crashes import Crashes
+from outlast_orchestrator.simulate.checkers.fenced import Fenced
+from outlast_orchestrator.simulate.checkers.finished import Finished
+from outlast_orchestrator.simulate.checkers.forward import Forward
+from outlast_orchestrator.simulate.checkers.generations import Generations
+from outlast_orchestrator.simulate.checkers.gone import GoneIsGone
+from outlast_orchestrator.simulate.checkers.intent import Intent
+from outlast_orchestrator.simulate.checkers.leaks import Leaks
+from outlast_orchestrator.simulate.checkers.noticed import NoticedLoss
+from outlast_orchestrator.simulate.checkers.one_way import OneWay
+from outlast_orchestrator.simulate.checkers.one_writer import OneWriter
+from outlast_orchestrator.simulate.checkers.overwrites import Overwrites
+from outlast_orchestrator.simulate.checkers.resume import Resume
+from outlast_orchestrator.simulate.checkers.self_fencing import SelfFencing
+from outlast_orchestrator.simulate.checkers.succeeded import Succeeded
+from outlast_orchestrator.simulate.checkers.uncertain import Uncertain
+
+
+def bucket_checkers() -> list[Checker]:
+    """Those that need to see the bucket only."""
+    return [Closure(), OneWriter(), Generations(), Forward(), Chain(), OneWay(), Overwrites(), Claims()]
+
+
+def all_checkers(
+    contact_s: Mapping[str, float], able_since_s: Callable[[str], float], bytes_per_s: float
+) -> list[Checker]:
+    """`contact_s`: each machine's last successful write; `able_since_s`: since when it can do its duty."""
+    return [
+        *bucket_checkers(),
+        Resume(),
+        Closing(contact_s),
+        Fenced(able_since_s),
+        NoticedLoss(bytes_per_s),
+        SelfFencing(),
+        GoneIsGone(),
+        Leaks(),
+        Uncertain(),
+        Intent(),
+        Cause(contact_s),
+        Succeeded(),
+        Finished(),
+        Crashes(),
+    ]

@@ -1,0 +1,186 @@
+"""The real controller as a simulated process: its ports, its calls as tasks, its death and its return."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from outlast.ports import Mailbox, Runtime
+from outlast.protocol.limits import LEASE_MARGIN_S, LEASE_S
+from outlast_orchestrator.controller.act import NodeSettings
+from outlast_orchestrator.controller.loop import Controller, Decide, Parts
+from outlast_orchestrator.controller.nodes import NodeRegistry
+from outlast_orchestrator.controller.pointers import BucketPointers
+from outlast_orchestrator.controller.rhythm import Rhythm
+from outlast_orchestrator.controller.schedule import EVERY_S, Due
+from outlast_orchestrator.core.decide import decide
+from outlast_orchestrator.core.ports import Provider
+from outlast_orchestrator.core.view import Call, CallDone, Limits
+from outlast_orchestrator.policies.cheapest import cheapest
+from outlast_orchestrator.simulate.bucket import BucketServer, SimBucket
+from outlast_orchestrator.simulate.clock import Process, ProcessRuntime, SimClock
+from outlast_orchestrator.simulate.cloud import LAUNCH_LAG_S, NAME, SimCloud
+from outlast_orchestrator.simulate.history import History, ProcessDied
+from outlast_orchestrator.simulate.host import Host
+from outlast_orchestrator.simulate.link import Door
+from outlast_orchestrator.simulate.network import CONTROLLER, Network
+from outlast_orchestrator.simulate.provider import CloudApi, SimProvider, SimRemote
+from outlast_orchestrator.simulate.store import MemoryStore
+
+# The product looks every few seconds; a simulated day needs the same code and the same order of things,
+# not the same number of looks. The lease and everything that is a promise stays as it is.
+RHYTHM = Rhythm(
+    tick_s=120.0,
+    gap_max_s=180.0,
+    list_every_s=60.0,
+    listed_within_s=240.0,
+    pointer_every_s=60.0,
+    quiet_after_s=60.0,
+    status_every_s=30.0,
+    status_fresh_s=90.0,
+    offers_every_s=1800.0,
+    regions_every_s=3600.0,
+)
+LIMITS = Limits(
+    lease_s=LEASE_S,
+    lease_margin_s=LEASE_MARGIN_S,
+    silent_after_s=90.0,
+    launch_lag_s=LAUNCH_LAG_S,
+    token_life_s=1500.0,
+    boot_limit_s=900.0,
+    prepare_limit_s=3600.0,
+    drain_limit_s=180.0,
+    instance_life_max_s=7 * 86_400.0,
+)
+KEY = b"the key of the simulated server!"
+WAIT_MIN_S = 0.02
+
+
+class SimCalls:
+    """The simulation's `core.ports.Calls`: each slow call is a task of the controller's process."""
+
+    def __init__(self, runtime: Runtime, wake: Callable[[], None]) -> None:
+        self._runtime = runtime
+        self._wake = wake
+        self._in_flight: dict[Call, None] = {}
+        self._done: list[CallDone] = []
+
+    def start(self, call: Call, run: Callable[[], CallDone]) -> bool:
+        if call in self._in_flight:
+            return False
+        self._in_flight[call] = None
+        self._runtime.spawn(f"{call.kind.value} {call.key}", lambda: self._finish(run))
+        return True
+
+    def in_flight(self) -> frozenset[Call]:
+        return frozenset(self._in_flight)
+
+    def collect(self) -> list[CallDone]:
+        done, self._done = self._done, []
+        for one in done:
+            self._in_flight.pop(one.call, None)
+        return done
+
+    def _finish(self, run: Callable[[], CallDone]) -> None:
+        done = run()  # a switch: what is read before it is old after it
+        self._done.append(done)
+        self._wake()
+
+
+@dataclass
+class Variation:
+    """What a test may swap in the real code: pure functions, and the port to the cloud."""
+
+    decide: Decide = decide
+    provider: Callable[[Provider], Provider] = lambda provider: provider
+
+
+@dataclass
+class ControlRoom:
+    """Starts controllers, one after the other, on what outlives them."""
+
+    clock: SimClock
+    history: History
+    network: Network
+    api: CloudApi
+    bucket: BucketServer
+    store: MemoryStore
+    door: Door
+    hosts: dict[str, Host]
+    variation: Variation = field(default_factory=Variation)
+    skew_s: float = 0.0
+    process: Process | None = None
+    births: int = 0
+
+    def start(self) -> None:
+        """A new controller process; it knows what the store knows."""
+        self.births += 1
+        name = f"controller/{self.births}"
+        process = self.process = self.clock.process(name, self.skew_s)
+        runtime = ProcessRuntime(process, self.clock.stream(name))
+        process.on_death.append(lambda: self._died(process))
+        process.spawn("main", lambda: self._run(process, runtime))
+
+    def _died(self, process: Process) -> None:
+        crash = "" if process.crash is None else f"{type(process.crash).__name__}: {process.crash}"
+        self.history.record(self.clock.now_s, ProcessDied(process.name, process.death, crash))
+
+    def _run(self, process: Process, runtime: ProcessRuntime) -> None:
+        alarm = runtime.mailbox()
+        controller = self._controller(process, runtime, alarm)
+        while True:
+            alarm.get(controller.tick())
+            runtime.sleep(WAIT_MIN_S)
+            while alarm.get(0.0) is not None:
+                pass
+
+    def _controller(self, process: Process, runtime: ProcessRuntime, alarm: Mailbox) -> Controller:
+        def wake() -> None:
+            alarm.put("news")
+
+        nodes = NodeRegistry(runtime, wake, RHYTHM.gap_max_s)
+        self.door.open(process, nodes, self._admits)
+        due = Due(wake)
+        runtime.spawn("schedule", lambda: self._schedule(runtime, due))
+        cloud: SimCloud = self.api.cloud
+        provider = self.variation.provider(SimProvider(self.api, self.network, runtime))
+        parts = Parts(
+            clock=runtime,
+            store=self.store,
+            nodes=nodes,
+            calls=SimCalls(runtime, wake),
+            pointers=BucketPointers(self._open_bucket, runtime),
+            providers={NAME: provider},
+            remotes={
+                NAME: SimRemote(cloud, self.network, lambda machine, c: self.hosts[machine.id].install(c))
+            },
+            decide=self.variation.decide,
+            policies={"cheapest": cheapest},
+            limits=_limits,
+            node=NodeSettings("https://controller", LEASE_S, KEY),
+            due=due,
+            holder=runtime.token(8),
+            sleep=runtime.sleep,
+            rhythm=RHYTHM,
+            leader_ttl_s=600.0,
+        )
+        return Controller(parts, threading.Event())
+
+    def _schedule(self, runtime: Runtime, due: Due) -> None:
+        """What apscheduler does in the product: marks work as due."""
+        while True:
+            runtime.sleep(600.0)
+            for work in EVERY_S:
+                due.mark(work)
+
+    def _open_bucket(self, _storage: str, prefix: str) -> SimBucket:
+        by = "" if self.process is None else self.process.name
+        return SimBucket(self.bucket, self.network, CONTROLLER, by, prefix)
+
+    def _admits(self, launch_id: str, job: str) -> bool:
+        return self.store.knows_node(launch_id, job)
+
+
+def _limits(_clouds: Sequence[str]) -> Limits:
+    return LIMITS

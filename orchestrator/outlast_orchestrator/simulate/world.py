@@ -1,0 +1,135 @@
+"""A whole world from one seed: cloud, bucket, network, controller, machines, people, and bad luck."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from outlast.cadence import Pace
+from outlast.loop import Agent
+from outlast.node_ports import Node
+from outlast.ports import Bucket, Link, Runtime
+from outlast.view import Identity
+from outlast_orchestrator.core.events import Event
+from outlast_orchestrator.core.ports import AgentConfig
+from outlast_orchestrator.simulate.bucket import BucketServer, BucketTrouble
+from outlast_orchestrator.simulate.checkers.base import Checker, Violation
+from outlast_orchestrator.simulate.checkers.registry import all_checkers
+from outlast_orchestrator.simulate.clock import ProcessRuntime, SimClock
+from outlast_orchestrator.simulate.cloud import Machine, SimCloud
+from outlast_orchestrator.simulate.control import ControlRoom, Variation
+from outlast_orchestrator.simulate.faults import Faults
+from outlast_orchestrator.simulate.history import History, StoreWrote, Witness
+from outlast_orchestrator.simulate.host import Host, Surroundings
+from outlast_orchestrator.simulate.link import Door
+from outlast_orchestrator.simulate.network import Network
+from outlast_orchestrator.simulate.people import People
+from outlast_orchestrator.simulate.provider import CloudApi
+from outlast_orchestrator.simulate.store import Committed, MemoryStore
+
+HOUR_S = 3600.0
+# As for the controller's rhythm: the same code looks less often. What is a promise stays as it is.
+PACE = Pace(
+    report_every_s=30.0,
+    status_every_s=60.0,
+    notice_poll_s=5.0,
+    log_every_s=120.0,
+    scan_every_s=5.0,
+    trainer_every_s=5.0,
+    outputs_every_s=120.0,
+    alive_every_s=60.0,
+    hang_s=300.0,
+    freeze_s=15.0,
+)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How big a world is. Faults and people rest in the last hours, so that the end can be judged."""
+
+    jobs: int = 3
+    hours: float = 30.0
+    busy_hours: float = 22.0
+    faults: int = 24
+
+
+class World:
+    def __init__(
+        self,
+        seed: int,
+        plan: Plan | None = None,
+        variation: Variation | None = None,
+        witnesses: tuple[Witness, ...] = (),
+    ) -> None:
+        self.seed = seed
+        self.plan = plan if plan is not None else Plan()
+        self.clock = SimClock(seed)
+        self.history = History(witnesses)
+        self.network = Network(self.clock)
+        self.cloud = SimCloud(self.clock, self.history)
+        self.api = CloudApi(self.cloud)
+        self.bucket = BucketServer(self.clock, self.history)
+        self.bucket.calm = BucketTrouble(0.001, 0.0005, 0.0005, 0.0005)
+        self.hosts: dict[str, Host] = {}
+        door = Door()
+        utc = ProcessRuntime(self.clock.process("store"), self.clock.stream("store"))
+        self.store = MemoryStore(utc, "owner-1", self.clock.step, self._stored)
+        self.around = Surroundings(
+            self.clock, self.history, self.cloud, self.network, self.bucket, door, run_agent,
+            self.clock.stream("hosts"),
+        )  # fmt: skip
+        self.cloud.on_launch = self._host
+        self.room = ControlRoom(
+            self.clock, self.history, self.network, self.api, self.bucket, self.store, door, self.hosts,
+            variation if variation is not None else Variation(),
+            self.clock.stream("skew").choice((0.0, -3600.0, 1800.0)),
+        )  # fmt: skip
+        self.faults = Faults(
+            self.clock, self.history, self.network, self.bucket, self.api, self.room, self.hosts
+        )
+        self.checkers: list[Checker] = all_checkers(
+            self.around.contact_s, self.faults.able_since_s, self.bucket.bytes_per_s
+        )
+        for checker in self.checkers:
+            self.history.add(checker)
+        busy_s = self.plan.busy_hours * HOUR_S
+        People(self.clock, self.store, busy_s).plan(self.plan.jobs)
+        self.faults.plan(self.plan.faults, busy_s)
+        self.room.start()
+
+    def run(self) -> list[Violation]:
+        """Lives through the whole plan, or until something is broken."""
+        hours = 0.0
+        while hours < self.plan.hours:
+            hours = min(hours + 0.25, self.plan.hours)
+            self.clock.run(hours * HOUR_S)
+            if found := self.violations():
+                return found
+        for checker in self.checkers:
+            checker.finish(self.clock.now_s)
+        return self.violations()
+
+    def violations(self) -> list[Violation]:
+        found = [violation for checker in self.checkers for violation in checker.violations]
+        return sorted(found, key=lambda violation: violation.at_s)
+
+    def _host(self, machine: Machine) -> None:
+        self.hosts[machine.id] = Host(self.around, machine)
+
+    def _stored(self, rows: Committed, events: tuple[Event, ...]) -> None:
+        process = self.clock.current()
+        by = "person" if process is None else process.name
+        self.history.record(self.clock.now_s, StoreWrote(by, rows, events))
+
+
+def run_agent(config: AgentConfig, runtime: Runtime, link: Link, bucket: Bucket, node: Node) -> None:
+    """The real agent, as `python -m outlast` would start it."""
+    identity = Identity(
+        config.job,
+        config.owner,
+        config.instance,
+        runtime.token(4),
+        config.cloud,
+        config.region,
+        config.instance_id,
+    )
+    Agent(identity, runtime, link, bucket, node, lease_s=config.lease_s, pace=PACE).run()
