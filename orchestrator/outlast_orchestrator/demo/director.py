@@ -13,6 +13,7 @@ from typing import Protocol
 
 from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.core.ports import Clock
+from outlast_orchestrator.demo.figures import Spell
 from outlast_orchestrator.demo.watch import Watch, read_track
 
 NOTICE_S = 15.0
@@ -41,6 +42,7 @@ class Director:
     in_restore: int = 0
     controller_kills: int = 0
     network_cuts: int = 0
+    spells: list[Spell] = field(default_factory=list)
 
     def play(self) -> None:
         self._let_train()
@@ -161,14 +163,18 @@ class Director:
     def _kill_controller(self) -> None:
         pid = self.watch.stage.kill_server()
         self.controller_kills += 1
+        begun_at = self.clock.wall_s()
         self.say(f"the controller (pid {pid}) is killed; it is started again in {AWAY_S:.0f} s")
         self.clock.sleep(AWAY_S)
         self.watch.stage.start_server()
+        self.spells.append(Spell("the controller is away", begun_at, self.clock.wall_s()))
         self.watch.look()
 
     def _cut_network(self) -> None:
         self.network_cuts += 1
         self.say(f"the network between agent and controller is silent for {SILENCE_S:.0f} s")
+        begun_at = self.clock.wall_s()
+        self.spells.append(Spell("the network is silent", begun_at, begun_at + SILENCE_S))
         self.watch.stage.cloud.silence(for_s=SILENCE_S)
         end_s = self.clock.monotonic_s() + SILENCE_S
         while self.clock.monotonic_s() < end_s:

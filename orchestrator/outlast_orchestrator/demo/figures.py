@@ -31,6 +31,15 @@ class Attempt:
 
 
 @dataclass(frozen=True)
+class Spell:
+    """A time in which something was away; wall clock."""
+
+    what: str
+    begun_at: float
+    ended_at: float
+
+
+@dataclass(frozen=True)
 class Recovery:
     """From the end of useful work to the first new step, with what can be told of the way."""
 

@@ -70,7 +70,7 @@ def _play(stage: Stage, clock: SystemClock, show: Show, begun_s: float) -> tuple
     figures = _figures(watch, director)
     hashes = (final_hash(outputs / "outputs"), undisturbed)
     result = _result(stage, director, figures, hashes, clock.monotonic_s() - begun_s)
-    return result, render(result, figures, watch.events, read_track(stage.track))
+    return result, render(result, figures, watch.events, read_track(stage.track), director.spells)
 
 
 def _until_over(watch: Watch, clock: SystemClock) -> None:

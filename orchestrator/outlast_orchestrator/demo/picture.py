@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from outlast_orchestrator.demo.figures import Attempt, Events
+from outlast_orchestrator.demo.figures import Attempt, Events, Spell
 from outlast_orchestrator.demo.watch import Line
 
-WIDTH, LEFT, RIGHT, LANE, TOP = 1000, 150, 20, 34, 40
+WIDTH, LEFT, RIGHT, LANE, TOP = 1000, 150, 40, 34, 40
 COLOURS = ("#2563eb", "#059669", "#d97706", "#7c3aed", "#0891b2", "#be185d", "#4d7c0f", "#b45309")
 
 
@@ -28,7 +28,7 @@ class Axis:
         return round(self.start + share * (self.end - self.start), 1)
 
 
-def timeline(events: Events, attempts: Sequence[Attempt]) -> str:
+def timeline(events: Events, attempts: Sequence[Attempt], spells: Sequence[Spell] = ()) -> str:
     """One lane an attempt: getting ready (pale), training (full), saves, notices and deaths."""
     start_at = min((e["at"] for e in events), default=0.0)
     end_at = max((e["at"] for e in events), default=1.0)
@@ -37,7 +37,7 @@ def timeline(events: Events, attempts: Sequence[Attempt]) -> str:
     parts = [_grid(x, start_at, end_at, height)]
     for row, attempt in enumerate(attempts):
         parts.append(_lane(events, attempt, x, TOP + row * LANE, end_at))
-    parts.append(_controller(events, x, height))
+    parts += [_spell(spell, x, height) for spell in spells]
     return _svg(height, "Attempts over time", parts)
 
 
@@ -69,7 +69,7 @@ def _lane(events: Events, attempt: Attempt, x: Axis, y: int, end_at: float) -> s
         _bar(x(begun), x(attempt.first_at or last), y, tone, 0.22, "getting ready"),
     ]
     if attempt.first_at is not None:
-        what = f"steps {attempt.start_step} to {attempt.last_step}{taken}"
+        what = f"steps {attempt.start_step + 1} to {attempt.last_step}{taken}"
         parts.append(_bar(x(attempt.first_at), x(last), y, tone, 0.85, what))
     for event in events:
         if event["attempt"] != attempt.generation:
@@ -97,12 +97,12 @@ def _mark(path: str, kind: str, what: str) -> str:
     return f'<path d="{path}" class="{kind}"><title>{escape(what)}</title></path>'
 
 
-def _controller(events: Events, x: Axis, height: int) -> str:
-    starts = [e["at"] for e in events if e["kind"] == "controller.started"]
-    return "".join(
-        f'<path d="M{x(at)} {TOP - 14}V{height - 40}" class="controller">'
-        "<title>the controller was killed and started again</title></path>"
-        for at in starts[1:]
+def _spell(spell: Spell, x: Axis, height: int) -> str:
+    left, right = x(spell.begun_at), x(spell.ended_at)
+    wide, tall, middle = max(1.0, right - left), height - TOP - 30, (left + right) / 2
+    return (
+        f'<rect x="{left}" y="{TOP - 10}" width="{wide:.1f}" height="{tall}" class="spell"/>'
+        f'<text x="{middle:.1f}" y="{TOP - 16}" class="tick">{escape(spell.what)}</text>'
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-from outlast_orchestrator.demo.figures import Events, Figures
+from outlast_orchestrator.demo.figures import Events, Figures, Spell
 from outlast_orchestrator.demo.picture import loss_curve, table, timeline
 from outlast_orchestrator.demo.watch import Line
 
@@ -40,12 +40,18 @@ svg { width: 100%; height: auto } svg text { fill: var(--ink); font: 12px system
 .name { text-anchor: end } .tick { text-anchor: middle; fill: var(--pale) }
 .grid { stroke: var(--rule) } .save { stroke: var(--ink); stroke-width: 1.5 }
 .notice { fill: #d97706 } .death { stroke: #dc2626; stroke-width: 3; fill: none }
-.controller { stroke: #dc2626; stroke-dasharray: 5 4; fill: none }
+.spell { fill: #dc262622; stroke: #dc2626; stroke-dasharray: 4 4 }
 .loss { fill: none; stroke-width: 1.6 } .key { color: var(--pale); font-size: .9rem }
 """
 
 
-def render(result: Mapping[str, Any], figures: Figures, events: Events, track: Sequence[Line]) -> str:
+def render(
+    result: Mapping[str, Any],
+    figures: Figures,
+    events: Events,
+    track: Sequence[Line],
+    spells: Sequence[Spell] = (),
+) -> str:
     good = bool(result["passed"])
     exact = "bit for bit the same" if result["bit_exact"] else "NOT the same"
     verdict = (
@@ -57,7 +63,7 @@ def render(result: Mapping[str, Any], figures: Figures, events: Events, track: S
         {
             "generation": a.generation,
             "machine": a.machine,
-            "steps": f"{a.start_step} to {a.last_step}",
+            "steps": f"{a.start_step + 1} to {a.last_step}",
             "end": a.taken or "by itself",
         }
         for a in figures.attempts
@@ -76,9 +82,9 @@ def render(result: Mapping[str, Any], figures: Figures, events: Events, track: S
 <meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>
 <h1>Outlast demo</h1>
 <p class="verdict{"" if good else " bad"}">{escape(verdict)}</p>
-<h2>What happened</h2>{timeline(events, figures.attempts)}
+<h2>What happened</h2>{timeline(events, figures.attempts, spells)}
 <p class="key">Pale: a machine gets ready. Full: it trains. Strokes: checkpoints that became durable.
-Orange triangles: notices. Red crosses: deaths. Dashed red: the controller was killed and started again.</p>
+Orange triangles: notices. Red crosses: deaths. Dashed: the controller was killed, or the network was silent.</p>
 <h2>Loss</h2>{loss_curve(track)}
 <p class="key">A colour an attempt. Steps that were done twice lie exactly on each other.</p>
 <h2>Figures</h2>{table(rows)}

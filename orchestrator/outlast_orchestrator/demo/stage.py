@@ -35,7 +35,7 @@ CLOUD_FOLDER = "local-cloud"
 class Size:
     """How long the demo trains, and how often it saves."""
 
-    steps: int = 200
+    steps: int = 180
     save_every: int = 8
     step_s_min: float = 0.3  # so that a fast machine does not finish before the last fault
 

@@ -26,8 +26,8 @@ from torch.nn import functional
 from outlast import Checkpointer
 
 SEED = 20_26
-WIDTH, LAYERS, HEADS, CONTEXT, BATCH = 128, 4, 4, 64, 12
-STEPS = int(os.environ.get("DEMO_STEPS", "200"))
+WIDTH, LAYERS, HEADS, CONTEXT, BATCH = 128, 4, 4, 64, 8
+STEPS = int(os.environ.get("DEMO_STEPS", "180"))
 SAVE_EVERY = int(os.environ.get("DEMO_SAVE_EVERY", "8"))
 STEP_S_MIN = float(os.environ.get("DEMO_STEP_S_MIN", "0"))
 TRACK = os.environ.get("DEMO_TRACK", "")
