@@ -84,7 +84,7 @@ def render(
 <p class="verdict{"" if good else " bad"}">{escape(verdict)}</p>
 <h2>What happened</h2>{timeline(events, figures.attempts, spells)}
 <p class="key">Pale: a machine gets ready. Full: it trains. Strokes: checkpoints that became durable.
-Orange triangles: notices. Red crosses: deaths. Dashed: the controller was killed, or the network was silent.</p>
+Orange triangles: notices. Red crosses: deaths. Dashed: the controller was killed, the network was silent.</p>
 <h2>Loss</h2>{loss_curve(track)}
 <p class="key">A colour an attempt. Steps that were done twice lie exactly on each other.</p>
 <h2>Figures</h2>{table(rows)}

@@ -33,12 +33,12 @@ from outlast_orchestrator.simulate.store import MemoryStore
 RHYTHM = Rhythm(
     tick_s=120.0,
     gap_max_s=180.0,
-    list_every_s=60.0,
-    listed_within_s=240.0,
-    pointer_every_s=60.0,
+    list_every_s=120.0,
+    listed_within_s=400.0,
+    pointer_every_s=120.0,
     quiet_after_s=60.0,
-    status_every_s=30.0,
-    status_fresh_s=90.0,
+    status_every_s=60.0,
+    status_fresh_s=150.0,
     offers_every_s=1800.0,
     regions_every_s=3600.0,
 )
@@ -54,7 +54,7 @@ LIMITS = Limits(
     instance_life_max_s=7 * 86_400.0,
 )
 KEY = b"the key of the simulated server!"
-WAIT_MIN_S = 0.02
+WAIT_MIN_S = 2.0  # a burst of news is one tick
 
 
 class SimCalls:

@@ -27,7 +27,7 @@ class People:
         dice = self._dice
         for number in range(jobs):
             job = self._job(f"job-{number}")
-            begin_s = dice.uniform(0.0, 7200.0)
+            begin_s = dice.uniform(0.0, 0.6 * self._busy_until_s)
             self._clock.at(begin_s, self._submit(job))
             for _ in range(dice.choice((0, 0, 1, 1, 2))):
                 moment_s = dice.uniform(begin_s + 60.0, self._busy_until_s)
@@ -44,9 +44,9 @@ class People:
         dice = self._dice
         profile = Profile(
             job=name,
-            steps=dice.randrange(150, 500),
-            step_s=dice.choice((15.0, 30.0, 45.0)),
-            save_every=dice.choice((10, 20, 40)),
+            steps=dice.randrange(60, 240),
+            step_s=dice.choice((20.0, 45.0, 90.0)),
+            save_every=dice.choice((5, 10, 20)),
             save_s=round(dice.uniform(1.0, 12.0), 1),
             size=dice.choice((1000, 3000, 8000)),
             polls=dice.random() < 0.7,
