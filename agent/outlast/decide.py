@@ -55,10 +55,7 @@ def decide(view: AgentView) -> Decision:
 
 def _lease_lost(view: AgentView, assignment: Assignment | None) -> Decision:
     """Nobody can know any more that this node lives, so another may be at work: stop, and stop costing."""
-    away_s = view.now_s - view.alive_s
-    why = (
-        f"neither the controller nor the bucket took a write for {away_s:.0f} s (lease {view.lease_s:.0f} s)"
-    )
+    why = f"neither the controller nor the bucket took a write for the whole lease of {view.lease_s:.0f} s"
     kill = _kill(assignment, why, 0.0) if assignment is not None else ()
     return Decision((*kill, *(() if view.powering_off else (PowerOff(why),))), why)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 from pathlib import Path
 
 from outlast.bucket.client import open_bucket, scoped
@@ -16,11 +17,15 @@ from outlast.node.notices.detect import detect
 from outlast.node.outputs import FolderOutputs
 from outlast.node.power import CommandPower
 from outlast.node.report import HttpLink
-from outlast.node.saves import FolderSaves
 from outlast.node.setup import NodeWorkplace
 from outlast.node.trainer import ProcessTrainer
 from outlast.node_ports import Node
+from outlast.ports import Runtime
+from outlast.protocol.messages import Work
 from outlast.protocol.objects import job_prefix
+from outlast.save.gate import Gate
+from outlast.save.saves import FolderSaves
+from outlast.save.stable_copy import clear_staging
 from outlast.view import Identity
 
 BOOT_BYTES = 6
@@ -45,7 +50,7 @@ def compose(config: Config) -> Agent:
     node = Node(
         trainer=ProcessTrainer(home, log),
         workplace=workplace,
-        saves=FolderSaves(home, runtime),
+        saves=_saves(home, runtime),
         notices=detect(os.environ),
         outputs=FolderOutputs(runtime, workplace.current),
         logs=log,
@@ -62,6 +67,17 @@ def compose(config: Config) -> Agent:
         instance_id=config.instance_id,
     )
     return Agent(identity, runtime, link, bucket, node, lease_s=config.lease_s)
+
+
+def _saves(home: Home, runtime: Runtime) -> FolderSaves:
+    """The gate unpickles nothing itself: torch files are examined by the interpreter that the job finds."""
+    clear_staging(home.staging)
+    gate = Gate(shutil.which("python") or shutil.which("python3"))
+
+    def root_of(work: Work) -> Path:
+        return home.work_dir(work.code) / work.checkpoint.dir
+
+    return FolderSaves(runtime, gate, root_of, home.staging)
 
 
 def _only_one(home: Home) -> None:

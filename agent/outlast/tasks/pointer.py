@@ -34,6 +34,7 @@ class PointerTask:
         self._desk = Desk(runtime, "pointer")
         self._owner: PointerOwner | None = None
         self._generation = 0
+        self._collected = False
 
     # orders
 
@@ -70,7 +71,7 @@ class PointerTask:
     def _claim(self, assignment: Assignment, permission: Permission) -> None:
         if self._owner is None or self._generation != assignment.generation:
             self._generation = assignment.generation
-            self._owner = self._new_owner(assignment)
+            self._owner, self._collected = self._new_owner(assignment), False
         try:
             outcome = self._owner.claim(permission)
         except BucketError as error:
@@ -101,8 +102,13 @@ class PointerTask:
         self._post(Committed(generation, outcome))
 
     def _prune(self, generation: int) -> None:
+        owner = self._mine()
         try:
-            outcome = self._mine().prune()
+            outcome = owner.prune()
+            if not self._collected and isinstance(outcome, (Applied, Mine)):
+                # Once an attempt: what lower generations left unlisted can be nobody's any more.
+                owner.collect_garbage()
+                self._collected = True
         except BucketError as error:
             self._post(Pruned(generation, trouble(error)))
             return

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.agent.node.agent_kit import Bench, assign, gone, pack, until
 from tests.agent.node.metadata import Metadata
 
@@ -163,6 +164,7 @@ def test_no_claim_without_the_word_run(bench: Bench, train: str) -> None:
     assert bench.pointer() is None
 
 
+@pytest.mark.slow
 def test_without_controller_and_bucket_it_switches_the_machine_off(bench: Bench, train: str) -> None:
     running(bench, f"{train} 100000")
     bench.kill(signal.SIGKILL)
