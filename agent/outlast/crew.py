@@ -145,10 +145,12 @@ class Crew:
         elif isinstance(act, Settle):
             code = exit_.code if exit_ is not None else 1
             self._finder.settle(generation, code, by_itself=not assignment.trainer.killed_why)
+            self._logs.hurry()
         elif isinstance(act, FinishOutputs):
             self._outputs.finish(generation, assignment.work, self._off)
         elif isinstance(act, (Release, End, Over)):
             self._off.set()
+            self._logs.hurry()
             if isinstance(act, Release):
                 self._pointer.release(generation, act.why)
             elif isinstance(act, End):

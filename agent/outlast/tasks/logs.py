@@ -11,6 +11,7 @@ from outlast.protocol.limits import LOG_CHUNK_BYTES_MAX
 from outlast.protocol.objects import log_key
 
 CHUNKS_A_ROUND = 16
+_NOW = "now"  # an order: ship what there is, without waiting for the next round
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,18 @@ class LogsTask:
     def say(self, line: str) -> None:
         self._logs.say(line)
 
+    def hurry(self) -> None:
+        """The attempt is about to end, and soon after it the machine: its last lines must not wait."""
+        self._inbox.put(_NOW)
+
     def _run(self) -> None:
         while True:
-            target = self._inbox.get(None if self._target is None else self._every_s)
+            order = self._inbox.get(None if self._target is None else self._every_s)
             for _ in range(CHUNKS_A_ROUND):
                 if not self._ship():
                     break
-            if target is not None and target != self._target:
-                self._target, self._number, self._chunk = target, 0, b""
+            if isinstance(order, LogTarget) and order != self._target:
+                self._target, self._number, self._chunk = order, 0, b""
 
     def _ship(self) -> bool:
         """True: there may be more to send at once."""

@@ -206,6 +206,16 @@ def test_a_chunk_whose_answer_was_lost_is_neither_lost_nor_doubled() -> None:
     assert (bucket.get(first).body, bucket.get(second).body) == (b"one\n", b"two\n")
 
 
+def test_the_last_lines_of_an_attempt_do_not_wait_for_the_next_round() -> None:
+    bucket, lines, runtime = MemoryBucket(), Lines(), SystemRuntime()
+    task = LogsTask(runtime, bucket, lines, "boot", 3600.0)
+    task.aim(LogTarget(1, 0))
+    lines.say("the last\n")
+    task.hurry()
+    _until(lambda: lines.body == b"")
+    assert bucket.get(log_key(1, 0, "boot", 0)).body == b"the last\n"
+
+
 def test_only_writes_that_succeed_renew_the_lease_from_when_they_were_sent() -> None:
     bucket, runtime = MemoryBucket(), SystemRuntime()
     mailbox = runtime.mailbox()
