@@ -27,10 +27,11 @@ from tests.core.build import (
     waiting,
 )
 
-from outlast.protocol.messages import AgentState, CommandKind, Failure, WriterRef
+from outlast.protocol.messages import AgentState, CommandKind, Failure, SaveStatus, WriterRef
 from outlast.protocol.objects import PointerState
 from outlast_orchestrator.core.actions import (
     Launch,
+    ReadPointer,
     TakeGeneration,
     Terminate,
 )
@@ -221,3 +222,16 @@ def test_a_machine_whose_agent_never_spoke_is_ended_and_replaced() -> None:
 
 def test_the_same_view_gives_the_same_decision() -> None:
     assert decided(running()) == decided(running())
+
+
+def test_a_checkpoint_that_is_reported_is_looked_up_in_the_pointer_soon() -> None:
+    """What is durable is known from the bucket, never from a report; but it should be known soon."""
+    newer = replace(REF, key="manifests/000000200-g1-bb.json", step=200)
+    reports = heard("m1", 1, AgentState.RUNNING, save=SaveStatus(durable=newer))
+    old = PointerSeen(NOW_S - 5, pointer(1), "")
+    reading = replace(running(instances=(machine("m1", reports),)), pointer=old)
+    decision = decided(reading)
+    assert actions(decision, ReadPointer)
+    assert after(reading, decision).progress.durable == REF
+    known = heard("m1", 1, AgentState.RUNNING, save=SaveStatus(durable=REF))
+    assert not actions(decided(replace(reading, instances=(machine("m1", known),))), ReadPointer)

@@ -216,7 +216,7 @@ max_duration: 1h30m
 resources: {gpus: [H100:8, L4], clouds: local, regions: here, market: spot-with-fallback,
             price_max_usd_h: 3, disk_gb: 7}
 checkpoint: {dir: ck, every: 45s, keep: 5, resume_args: "--from {resume_from}", signal: sigterm}
-retry: {max_failures: 0, exit_codes: {fatal: [2], retryable: [75]}, stall_after: 10m}
+retry: {max_failures: 0, exit_codes: {fatal: [2], retryable: [75]}}
 """
     (tmp_path / "t.py").touch()
     loaded = _load(tmp_path, text)
@@ -233,10 +233,9 @@ retry: {max_failures: 0, exit_codes: {fatal: [2], retryable: [75]}, stall_after:
     assert (work.name, work.owner, work.revision, work.code) == ("n", "o", 2, "code/x")
     assert (work.run, work.setup, work.env, work.outputs) == ("python t.py", "make", {"A": "b"}, ("out",))
     assert (plan.dir, plan.every_s, plan.keep, plan.resume_args) == ("ck", 45.0, 5, "--from {resume_from}")
-    assert (plan.signal, work.stall_after_s) == ("TERM", 600.0)
+    assert plan.signal == "TERM"
     retry = job.retry
     assert (retry.max_failures, retry.fatal_exit_codes, retry.retryable_exit_codes) == (0, (2,), (75,))
-    assert retry.stall_after_s == 600.0
 
 
 def test_a_spec_survives_the_way_over_the_api(tmp_path: Path) -> None:

@@ -129,7 +129,6 @@ class Work:
     env: dict[str, str] = field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     checkpoint: CheckpointPlan = field(default_factory=CheckpointPlan)
-    stall_after_s: float | None = None
     drain_limit_s: float = 120.0
 
 

@@ -56,7 +56,6 @@ class RetryPlan:
     max_failures: int = 3
     fatal_exit_codes: tuple[int, ...] = ()
     retryable_exit_codes: tuple[int, ...] = ()  # do not count as failures
-    stall_after_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -105,7 +105,6 @@ def to_job(
             max_failures=spec.retry.max_failures,
             fatal_exit_codes=spec.retry.exit_codes.fatal,
             retryable_exit_codes=spec.retry.exit_codes.retryable,
-            stall_after_s=_seconds(spec.retry.stall_after),
         ),
         storage=storage,
         policy=spec.policy.name,
@@ -133,7 +132,6 @@ def _work(spec: Spec, name: str, owner: str, code: str, revision: int) -> Work:
             signal="" if checkpoint.signal == "none" else checkpoint.signal,
             resume_args=checkpoint.resume_args,
         ),
-        stall_after_s=_seconds(spec.retry.stall_after),
     )
 
 
@@ -148,7 +146,9 @@ def _read_text(path: Path) -> str:
         with path.open("rb") as file:
             body = file.read(BYTES_MAX + 1)
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file; make one, with at least `run: python train.py` in it") from None
+        raise UserError(
+            f"{path}: there is no such file; make one, with at least `run: python train.py` in it"
+        ) from None
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror or error}") from error
     if len(body) > BYTES_MAX:

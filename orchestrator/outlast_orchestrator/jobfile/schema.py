@@ -19,6 +19,7 @@ NOT_YET: dict[str, str] = {
     "notify": "watch `outlast events`",
     "resources.machine_image": "the cloud's default image is used",
     "checkpoint.health": "every checkpoint is examined with the built-in rules",
+    "retry.stall_after": "watch `outlast status`: it shows the age of the last step",
     "retry.hold_on_failure": "the machine of a failed job is released; its logs are in the bucket",
     "policy.deadline": "use max_duration",
     "policy.budget_usd": "use resources.price_max_usd_h and max_duration",
@@ -149,7 +150,6 @@ class ExitCodes(Section):
 class Retry(Section):
     max_failures: Annotated[StrictInt, Field(ge=0, le=1000)] = 3
     exit_codes: ExitCodes = ExitCodes()
-    stall_after: Duration | None = None
 
 
 class PolicyChoice(Section):

@@ -41,7 +41,8 @@ def _is_busy(sheet: Sheet) -> bool:
     claimed = sheet.claimed()
     if claimed is None:
         return sheet.progress.state not in OVER and sheet.progress.state is not JobState.PAUSED
-    return claimed.noticed or not all(_trains(m, claimed) for m in sheet.machines_of(claimed))
+    machines = sheet.machines_of(claimed)
+    return claimed.noticed or not all(_trains(m, claimed) and not _saved(sheet, m) for m in machines)
 
 
 def _trains(machine: InstanceView, attempt: Attempt) -> bool:
@@ -49,6 +50,12 @@ def _trains(machine: InstanceView, attempt: Attempt) -> bool:
     if heard is None or heard.closed or heard.report.generation != attempt.generation:
         return False
     return heard.report.state is AgentState.RUNNING
+
+
+def _saved(sheet: Sheet, machine: InstanceView) -> bool:
+    """It reports a checkpoint that we have not read in the pointer: what is durable should be known soon."""
+    durable = machine.heard.report.save.durable if machine.heard is not None else None
+    return durable is not None and durable != sheet.progress.durable
 
 
 def take_pointer(sheet: Sheet) -> None:
