@@ -33,6 +33,7 @@ class Pace:
     """The periods of everything that is repeated. The simulation passes longer ones, and the same code."""
 
     report_every_s: float = REPORT_EVERY_S
+    report_again_s: float = 1.0  # after one that did not get through
     status_every_s: float = STATUS_EVERY_S
     notice_poll_s: float = NOTICE_POLL_S
     pointer_look_every_s: float = POINTER_LOOK_EVERY_S

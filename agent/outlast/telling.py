@@ -44,7 +44,7 @@ def report_due(view: AgentView) -> bool:
     if quiet_s >= view.pace.report_every_s:
         return True
     if telling.link_trouble:
-        return quiet_s >= 1.0
+        return quiet_s >= view.pace.report_again_s
     assignment = view.assignment
     if asking(view) is not None and assignment is not None and assignment.permission is None:
         # The question before a claim goes out the moment that a claim could be tried.

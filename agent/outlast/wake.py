@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from outlast.cadence import COMMIT_S, FENCED_OFF_S, FINAL_GRACE_S, OVER_OFF_S, WAKE_GRACE_S, save_due_s
 from outlast.leave import leaving
-from outlast.telling import CHANGE_EVERY_S
+from outlast.telling import CHANGE_EVERY_S, said
 from outlast.view import NEVER_S, AgentView, Assignment, Stage
 
 SOON_S = 0.02  # never a busy loop, whatever the rules say
@@ -22,10 +22,14 @@ def _moments(view: AgentView) -> Iterator[float]:
     telling, pace = view.telling, view.pace
     yield view.now_s + pace.alive_every_s
     yield telling.reported_s + pace.report_every_s
-    yield telling.reported_s + CHANGE_EVERY_S
-    yield telling.reported_s + 1.0
     yield telling.status_s + pace.status_every_s
-    yield telling.status_s + CHANGE_EVERY_S
+    if telling.link_trouble:
+        yield telling.reported_s + pace.report_again_s
+    news = said(view)
+    if telling.report_now or telling.reported_state != news:
+        yield telling.reported_s + CHANGE_EVERY_S
+    if telling.status_state != news:
+        yield telling.status_s + CHANGE_EVERY_S
     yield view.alive_s + view.lease_s
     yield view.woke_s + WAKE_GRACE_S
     yield view.recover_retry_s

@@ -98,6 +98,8 @@ class Looks:
 
     def read_pointer(self, job: Job) -> None:
         call, begun_s = Call(CallKind.POINTER, job.id), self._clock.monotonic_s()
+        if begun_s - self._world.storage(job.id).pointer_asked_s < self._rhythm.pointer_again_s:
+            return
 
         def run() -> CallDone:
             seen = self._pointer(job, begun_s)

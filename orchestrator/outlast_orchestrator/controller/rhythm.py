@@ -13,6 +13,7 @@ class Rhythm:
     list_again_s: float = 0.5  # however often a decision asks
     listed_within_s: float = 60.0  # no complete listing for longer: the region is Unknown
     pointer_every_s: float = 5.0
+    pointer_again_s: float = 0.0  # however often a decision asks; below what the rules call fresh
     quiet_after_s: float = 4.0  # reports repeat every 3 s: from here on the bucket is asked as well
     status_every_s: float = 3.0
     status_fresh_s: float = 10.0  # a reading of the status objects begun longer ago proves nothing

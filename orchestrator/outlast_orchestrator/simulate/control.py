@@ -34,8 +34,10 @@ RHYTHM = Rhythm(
     tick_s=120.0,
     gap_max_s=180.0,
     list_every_s=120.0,
+    list_again_s=20.0,
     listed_within_s=400.0,
     pointer_every_s=120.0,
+    pointer_again_s=4.0,
     quiet_after_s=60.0,
     status_every_s=60.0,
     status_fresh_s=150.0,
@@ -54,6 +56,7 @@ LIMITS = Limits(
     instance_life_max_s=7 * 86_400.0,
 )
 KEY = b"the key of the simulated server!"
+TICK_MIN_S = 5.0
 WAIT_MIN_S = 2.0  # a burst of news is one tick
 
 
@@ -130,7 +133,7 @@ class ControlRoom:
         alarm = runtime.mailbox()
         controller = self._controller(process, runtime, alarm)
         while True:
-            alarm.get(controller.tick())
+            alarm.get(max(controller.tick(), TICK_MIN_S))
             runtime.sleep(WAIT_MIN_S)
             while alarm.get(0.0) is not None:
                 pass

@@ -30,6 +30,7 @@ HOUR_S = 3600.0
 # As for the controller's rhythm: the same code looks less often. What is a promise stays as it is.
 PACE = Pace(
     report_every_s=30.0,
+    report_again_s=10.0,
     status_every_s=60.0,
     notice_poll_s=6.0,
     log_every_s=120.0,
