@@ -116,6 +116,9 @@ class Agent:
     def _take(self, crew: Crew, view: AgentView, news: News) -> AgentView:
         after = fold(view, news)
         crew.follow(view, after, news)
+        before, trouble = view.telling.link_trouble, after.telling.link_trouble
+        if trouble != before:
+            crew.say(f"reports do not get through: {trouble}" if trouble else "reports get through again")
         return after
 
     def _act(self, crew: Crew, view: AgentView) -> tuple[AgentView, bool]:
