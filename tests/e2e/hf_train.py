@@ -1,9 +1,9 @@
 """A user's Hugging Face training script: it knows nothing of outlast. hf_train.py --max_steps N [--resume_…]
 
-The model is small and random, and its batches come in a shuffled order over several epochs. Dropout is 0 for
-one reason: on SIGTERM the Trainer's own just-in-time save may run between the backward pass and the optimizer
-step, and then saves a random state that is half a step ahead of the weights. With dropout that half step would
-be trained with other masks; it is the one thing here that Hugging Face can't repeat bit for bit.
+The model is small and random; its batches come in a shuffled order over several epochs. Dropout is 0 for one
+reason: on SIGTERM the Trainer's own just-in-time save may run between the backward pass and the optimizer
+step, and then it saves a random state that is half a step ahead of the weights. With dropout that step would
+be trained again with other masks; it is the one thing here that Hugging Face can't repeat bit for bit.
 """
 
 from __future__ import annotations

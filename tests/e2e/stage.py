@@ -53,6 +53,8 @@ class Stage:
         self.folder = folder
         self.home = folder / "home"
         self.home.mkdir(mode=0o700, parents=True)
+        self.desk = folder / "desk"  # where the commands are typed
+        self.desk.mkdir()
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OUTLAST_", "AWS_"))}
         self.environment = {**inherited, "OUTLAST_HOME": str(self.home), **(environment or {})}
         self.cloud: CloudControl = start_cloud(self.home / CLOUD_FOLDER)
@@ -65,7 +67,7 @@ class Stage:
         done = subprocess.run(
             command,
             env={**self.environment, **environment},
-            cwd=self.folder,
+            cwd=self.desk,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -87,9 +89,15 @@ class Stage:
         self.until("the server is dead", lambda: not _lives(pid))
 
     def server_pid(self) -> int:
+        return int(self._server()["pid"])
+
+    def server_url(self) -> str:
+        return str(self._server()["url"])
+
+    def _server(self) -> dict[str, Any]:
         found = read_server_file(self.home)
         assert found is not None, "no server runs here"
-        return int(found["pid"])
+        return found
 
     # jobs
 
@@ -110,9 +118,7 @@ class Stage:
     # looking
 
     def get(self, path: str, **parameters: str | int | float) -> dict[str, Any]:
-        found = read_server_file(self.home)
-        assert found is not None, "no server runs here"
-        with Client(Server(str(found["url"]), (self.home / "token").read_text().strip())) as client:
+        with Client(Server(self.server_url(), (self.home / "token").read_text().strip())) as client:
             return client.get(path, parameters)
 
     def status(self, job: str) -> Status:

@@ -1,4 +1,4 @@
-"""A Hugging Face Trainer in zero-code mode: interrupted with and without notice, it ends as if nothing was."""
+"""A Hugging Face Trainer in zero-code mode: interrupted twice, it ends as if nothing had happened."""
 
 from __future__ import annotations
 

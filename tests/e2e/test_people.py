@@ -38,3 +38,63 @@ def test_a_paused_job_releases_its_machine_and_goes_on_without_losing_a_step(sha
     shared.until_state(job, "CANCELLED")
     _gone(shared, job)
     assert shared.outlast("resume", "paused", code=2).err.count("admin restart") == 1
+
+
+def test_a_restart_by_hand_is_a_new_attempt_from_the_newest_step(shared: Stage) -> None:
+    job = shared.submit("again", {"counter.py": COUNTER}, run=COUNT, env=_env(shared, "again"))
+    shared.until_saved(job)
+    shared.outlast("admin", "restart", "again")
+    shared.until_saved(job, 2)
+    steps = _steps(shared, "again")
+    last_of_first = max(step for generation, step in steps if generation == 1)
+    assert first_steps(steps) == {1: 1, 2: last_of_first + 1}
+    shared.outlast("admin", "restart", "again", "--now")
+    shared.until_saved(job, 3)
+    assert shared.status(job)["attempts"][1]["phase"] == "closed"
+    assert len(shared.living_machines(job)) == 1  # in place: nobody took its machine
+    shared.outlast("cancel", "again")
+    shared.until_state(job, "CANCELLED")
+    _gone(shared, job)
+    # Even when it is over: its checkpoints stayed.
+    step = shared.status(job)["durable"]["step"]
+    shared.outlast("admin", "restart", "again")
+    shared.until_saved(job, 4)
+    assert first_steps(_steps(shared, "again"))[4] == step + 1
+    shared.outlast("cancel", "again")
+
+
+def test_what_can_be_seen_of_a_job(shared: Stage, tmp_path: Path) -> None:
+    job = shared.submit(
+        "seen",
+        {"counter.py": COUNTER},
+        run=COUNT,
+        env=_env(shared, "seen", STEPS=60),
+        outputs=["result"],
+    )
+    done = shared.until_state(job, "SUCCEEDED", "FAILED")
+    assert done["state"] == "SUCCEEDED", shared.story(job)
+    (row,) = [one for one in shared.outlast("ps", "--json").json["jobs"] if one["id"] == job]
+    assert (row["name"], row["state"], row["step"]) == ("seen", "SUCCEEDED", 60)
+    assert "SUCCEEDED" in shared.outlast("ps").out
+    logs = shared.outlast("logs", "seen").out
+    assert "starting at 0\n" in logs
+    assert shared.outlast("logs", "seen", "--attempt", "1").out == logs
+    kinds = [event["kind"] for event in shared.outlast("events", "seen", "--json").json["events"]]
+    assert kinds[0] == "job.submitted"
+    for kind in ("attempt.claimed", "trainer.started", "checkpoint.committed", "outputs.done"):
+        assert kind in kinds
+    why = shared.outlast("why", "seen").out
+    assert why.startswith("seen is SUCCEEDED")
+    assert "its outputs are in the bucket" in why
+    listed = shared.outlast("checkpoints", "ls", "seen", "--json").json["checkpoints"]
+    steps = [one["step"] for one in listed]
+    assert steps == sorted(steps, reverse=True)
+    assert (steps[0], len(steps) <= 3) == (60, True)
+    assert [one["head"] for one in listed] == [True] + [False] * (len(listed) - 1)
+    assert all(one["problem"] == "" and one["kind"] == "outlast" for one in listed)
+    got = shared.outlast("outputs", "get", "seen", tmp_path / "got", "--json").json
+    assert got["complete"] is True
+    assert (tmp_path / "got" / "result" / "total.txt").read_text() == str(sum(range(61)))
+    assert "step 60" in shared.outlast("status", "seen").out
+    _gone(shared, job)
+    assert "no orphans" in shared.outlast("admin", "orphans").out
