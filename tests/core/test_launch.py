@@ -202,3 +202,13 @@ def test_a_waiting_node_is_told_to_run_with_what_is_closed() -> None:
     assert permission.closed == (WriterRef(1, "w1"),)
     assert permission.durable_step == 100
     assert permission.over_ended is None
+
+
+def test_a_launch_that_takes_its_time_is_not_a_silent_node() -> None:
+    """Nothing was installed there yet, so there is nobody who could be silent (simulation, seed 46)."""
+    record_ = record("L1", InstancePhase.LAUNCHING, asked=Asked.UNSURE)
+    launching = replace(machine("L1"), record=record_, unheard_s=10_000.0)
+    preparing = waiting(1, "L1", phase=AttemptPhase.PREPARING)
+    decision = decided(view(attempts=(preparing,), instances=(launching,)))
+    assert not events(decision, Kind.ATTEMPT_ABANDONED)
+    assert not events(decision, Kind.ATTEMPT_CLOSED)

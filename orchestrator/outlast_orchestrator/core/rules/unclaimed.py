@@ -72,7 +72,8 @@ def _why_unwanted(sheet: Sheet, attempt: Attempt) -> str:
     machines = sheet.machines_of(attempt)
     if any(is_noticed(m) for m in machines):
         return "its own machine is being taken away"
-    expired = [m for m in machines if lease_is_over(m, sheet.view.limits)]
+    # Only an agent can be silent: a machine that is not there yet is a matter of launching and booting.
+    expired = [m for m in machines if m.record.installed and lease_is_over(m, sheet.view.limits)]
     if expired:
         return f"its node has been silent for {silence_s(expired[0]):.0f} s, beyond the lease"
     age_s = sheet.view.now_at - attempt.planned_at
