@@ -45,9 +45,7 @@ soak: setup
 	else echo "soak: there is no simulation test yet (tests/sim is empty)"; exit 1; fi
 
 bench: setup
-	@if ls tests/bench/bench_*.py >/dev/null 2>&1; then \
-	  for file in tests/bench/bench_*.py; do echo "== $$file"; $(BIN)/python "$$file"; done; \
-	else echo "bench: there is no benchmark yet (tests/bench is empty)"; exit 1; fi
+	@$(BIN)/python -m tests.bench
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist demo-report.html

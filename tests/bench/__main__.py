@@ -1,0 +1,43 @@
+"""`make bench`: measures, writes bench/results.json, and fails when a limit is broken."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.bench.memory import agent_idle_mb, controller_mb
+from tests.bench.speed import decide_quiet_jobs, gate_over_hash, help_over_pass
+
+FIGURES = {
+    "help_over_pass": help_over_pass,
+    "decide_1000_quiet_jobs": decide_quiet_jobs,
+    "gate_over_hash": gate_over_hash,
+    "agent_idle_pss": agent_idle_mb,
+    "controller_one_job_pss": controller_mb,
+}
+RESULTS = Path("bench/results.json")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Measures Outlast on this machine.")
+    parser.add_argument("figure", nargs="*", help=f"one of {', '.join(FIGURES)}; none: all of them")
+    names = parser.parse_args().figure or list(FIGURES)
+    unknown = [name for name in names if name not in FIGURES]
+    if unknown:
+        parser.error(f"{unknown[0]} is none of {', '.join(FIGURES)}")
+    done = []
+    for name in names:
+        print(f"{name} …", end=" ", flush=True)
+        figure = FIGURES[name]()
+        done.append(figure)
+        print(f"{figure.value:g} {figure.unit} (limit {figure.limit:g})", "" if figure.holds else "BROKEN")
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps([asdict(figure) for figure in done], indent=2) + "\n")
+    return 0 if all(figure.holds for figure in done) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
