@@ -254,6 +254,10 @@ def _write_private(file: Path, text: str) -> None:
 def build(settings: Settings) -> Server:
     """Makes the home folder and everything in it. Raises UserError and StoreError."""
     try:
+        open_bucket(settings.storage_url)  # only its address is looked at: the bucket may be away for now
+    except ValueError as error:
+        raise UserError(f"storage: {error}") from error
+    try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not settings.storage:
             (settings.home / "bucket").mkdir(mode=0o700, exist_ok=True)

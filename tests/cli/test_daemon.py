@@ -46,12 +46,18 @@ def test_a_server_is_started_in_a_session_of_its_own_and_stopped(home: Path) -> 
     assert daemon.answering(home) is None
 
 
-def test_a_server_that_ends_at_once_is_told_with_the_end_of_its_log(home: Path) -> None:
+def test_a_server_that_says_why_it_can_not_run_is_quoted(home: Path) -> None:
+    with pytest.raises(Refused) as caught:
+        daemon.start(_like("dies"))
+    assert str(caught.value) == "the store is read-only"
+
+
+def test_a_server_that_dies_without_a_word_is_told_with_the_end_of_its_log(home: Path) -> None:
     home.mkdir()
     (home / "server.log").write_text("a line of the day before\n")
-    with pytest.raises(Refused, match="the store is read-only") as caught:
-        daemon.start(_like("dies"))
-    assert "ended with status 4" in str(caught.value)
+    with pytest.raises(Refused, match="no module named outlast") as caught:
+        daemon.start([sys.executable, "-c", "import sys; sys.exit('no module named outlast')"])
+    assert "ended with status 1" in str(caught.value)
     assert "day before" not in str(caught.value)
 
 

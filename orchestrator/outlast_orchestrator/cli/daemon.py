@@ -23,6 +23,7 @@ STOP_LIMIT_S = 45.0
 LOOK_EVERY_S = 0.1
 HEALTH_TIMEOUT_S = 5.0
 LOG_LINES = 15
+SAID = "outlast: "  # how a server's last words begin
 SERVER = (sys.executable, "-m", "outlast_orchestrator.server")
 
 
@@ -73,7 +74,10 @@ def _story_of_failure(process: subprocess.Popen[bytes], log: Path, begun_at: int
         file.seek(begun_at)
         lines = file.read().decode(errors="replace").splitlines()[-LOG_LINES:]
     code = process.poll()
-    how = "did not answer in time" if code is None else f"ended with status {code}"
+    if code is not None and lines and lines[-1].startswith(SAID):
+        return lines[-1].removeprefix(SAID)  # it said in a line why it can't run
+    late = code in (None, -signal.SIGTERM)  # then we ended it
+    how = "did not answer in time" if late else f"ended with status {code}"
     return "\n".join([f"the server {how}; the end of {log}:", *(f"  {line}" for line in lines)])
 
 
