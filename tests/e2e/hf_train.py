@@ -48,9 +48,15 @@ def main() -> None:
     parser.add_argument("--resume_from_checkpoint")
     options = parser.parse_args()
     set_seed(7)
-    sizes = {"n_positions": LENGTH, "n_embd": 32, "n_layer": 1, "n_head": 2}
-    no_dropout = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    model = GPT2LMHeadModel(GPT2Config(vocab_size=256, bos_token_id=0, eos_token_id=0, **sizes, **no_dropout))
+    shape: dict[str, Any] = {
+        "vocab_size": 256,
+        "n_positions": LENGTH,
+        "n_embd": 32,
+        "n_layer": 1,
+        "n_head": 2,
+    }
+    no_dropout: dict[str, Any] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
+    model = GPT2LMHeadModel(GPT2Config(bos_token_id=0, eos_token_id=0, **shape, **no_dropout))
     pieces = torch.randint(0, 256, (PIECES, LENGTH), generator=torch.Generator().manual_seed(3))
     data: Any = [{"input_ids": piece, "labels": piece} for piece in pieces]
     arguments = TrainingArguments(

@@ -1,4 +1,4 @@
-"""Job files that are wrong: the real command says so in one line, with the place, and nothing is submitted."""
+"""Job files that are wrong: the real command says so in one line with the place, and submits nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BAD: dict[str, tuple[bytes | str | None, tuple[str, ...]]] = {
     "no run": ("name: x\nworkdir: none\n", ("job.yaml", "run")),
     "an unknown key": (
         f"{RUN}resources:\n  gpu: H100:8\n",
-        ("job.yaml:3", "resources.gpu", "resources.gpus"),
+        ("job.yaml:3", "gpu", "resources.gpus"),
     ),
     "a key of later": (f"{RUN}secrets: [TOKEN]\n", ("job.yaml:2", "secrets", "not yet")),
     "a negative count": (f"{RUN}checkpoint:\n  keep: -1\n", ("job.yaml:3", "checkpoint.keep")),
