@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,9 @@ class SmallDisk:
         """Until not one byte more fits."""
         with (self.folder / FILLING).open("ab", buffering=0) as file:
             for size in (1 << 16, 1 << 12, 1):
-                try:
+                with suppress(OSError):
                     while True:
                         file.write(b"\0" * size)
-                except OSError:
-                    continue
 
     def free(self) -> None:
         (self.folder / FILLING).unlink()

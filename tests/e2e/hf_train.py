@@ -56,7 +56,7 @@ def main() -> None:
         "n_head": 2,
     }
     no_dropout: dict[str, Any] = {"resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0}
-    model = GPT2LMHeadModel(GPT2Config(bos_token_id=0, eos_token_id=0, **shape, **no_dropout))
+    model = GPT2LMHeadModel(GPT2Config(vocab_size=256, bos_token_id=0, eos_token_id=0, **shape, **no_dropout))
     pieces = torch.randint(0, 256, (PIECES, LENGTH), generator=torch.Generator().manual_seed(3))
     data: Any = [{"input_ids": piece, "labels": piece} for piece in pieces]
     arguments = TrainingArguments(

@@ -1,10 +1,9 @@
-"""Buckets that are not there, refuse, vanish or fill up: told in one line, training goes on, nothing is lost."""
+"""Buckets that are absent, refuse, vanish or fill up: told in one line; training goes on, nothing is lost."""
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
