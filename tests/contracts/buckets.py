@@ -11,6 +11,10 @@ from tests.servers.seaweedfs import ADMIN, S3Server
 
 from outlast.bucket.client import open_bucket
 from outlast.ports import Bucket
+from outlast_orchestrator.simulate.bucket import BucketServer, SimBucket
+from outlast_orchestrator.simulate.clock import SimClock
+from outlast_orchestrator.simulate.history import History
+from outlast_orchestrator.simulate.network import Network
 
 Open = Callable[[], Bucket]
 
@@ -32,4 +36,15 @@ def _memory(request: pytest.FixtureRequest) -> Open:
     return lambda: bucket
 
 
-KINDS: dict[str, Callable[[pytest.FixtureRequest], Open]] = {"folder": _folder, "s3": _s3, "memory": _memory}
+def _simulated(request: pytest.FixtureRequest) -> Open:
+    clock = SimClock(zlib.crc32(request.node.nodeid.encode()))
+    server, network = BucketServer(clock, History()), Network(clock)
+    return lambda: SimBucket(server, network, "here", "test")
+
+
+KINDS: dict[str, Callable[[pytest.FixtureRequest], Open]] = {
+    "folder": _folder,
+    "s3": _s3,
+    "memory": _memory,
+    "simulated": _simulated,
+}

@@ -13,6 +13,12 @@ from tests.providers.local_kit import OWNER, QUICK, local_cloud, provider_of
 from outlast_orchestrator.core.ports import Provider
 from outlast_orchestrator.core.types import Offer
 from outlast_orchestrator.providers.local.control import CloudControl
+from outlast_orchestrator.simulate.clock import SimClock
+from outlast_orchestrator.simulate.cloud import SimCloud
+from outlast_orchestrator.simulate.history import History
+from outlast_orchestrator.simulate.network import Network
+from outlast_orchestrator.simulate.provider import CloudApi, CloudTrouble, SimProvider
+from outlast_orchestrator.simulate.runtime import ProcessRuntime
 
 
 class Bench(Protocol):
@@ -91,4 +97,52 @@ def local_bench(folder: Path) -> Iterator[Bench]:
         yield LocalBench(control)
 
 
-BENCHES: dict[str, Callable[[Path], AbstractContextManager[Bench]]] = {"local": local_bench}
+class SimBench:
+    """The simulated cloud; its time passes only when it is told to."""
+
+    owner = "0123456789abcdef"
+
+    def __init__(self) -> None:
+        self._clock = SimClock(1)
+        self._cloud = SimCloud(self._clock, History())
+        self._api = CloudApi(self._cloud)
+        runtime = ProcessRuntime(self._clock.process("test"), self._clock.stream("test"))
+        self.provider = SimProvider(self._api, Network(self._clock), runtime)
+
+    def pass_time(self) -> None:
+        self._clock.sleep(1.0)
+
+    def break_region(self, region: str) -> None:
+        self._api.trouble.region_down_until_s[region] = float("inf")
+
+    def mend(self) -> None:
+        self._api.trouble = CloudTrouble({})
+
+    def dry(self, offer: Offer) -> None:
+        self._cloud.dry(offer.pool, float("inf"))
+
+    def lose_next_reply(self) -> None:
+        self._api.trouble.replies_lost_until_s = self._clock.now_s + 1.5
+
+    def throttle(self) -> None:
+        self._api.trouble.throttled_until_s, self._api.trouble.throttled_share = float("inf"), 1.0
+
+    def deny(self) -> None:
+        self._api.trouble.denied = True
+
+    def forget_ended(self) -> None:
+        self._api.listed_after_end_s = 0.0
+
+    def take(self, instance: str) -> None:
+        self._cloud.interrupt(self._cloud.machines[instance], lead_s=0.0, noticed=False)
+
+
+@contextmanager
+def sim_bench(_folder: Path) -> Iterator[Bench]:
+    yield SimBench()
+
+
+BENCHES: dict[str, Callable[[Path], AbstractContextManager[Bench]]] = {
+    "local": local_bench,
+    "simulated": sim_bench,
+}

@@ -8,47 +8,26 @@ prune, release or end; they are killed, restarted on the same disk, and frozen a
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TypeVar
+
+from tests.sim.pointer_writer import JOB, OWNER, Life, Writer
 
 from outlast.bucket.generations import take_generation
-from outlast.bucket.outcomes import Applied, Identity, Mine, Over, Rebase, Wait
 from outlast.bucket.owner import PointerOwner
 from outlast.ports import BucketError
 from outlast.protocol.codec import load
-from outlast.protocol.limits import LEASE_MARGIN_S, LEASE_S, POINTER_LOOK_EVERY_S
+from outlast.protocol.limits import LEASE_MARGIN_S, LEASE_S
 from outlast.protocol.messages import Permission, WriterRef
-from outlast.protocol.objects import (
-    POINTER_KEY,
-    Confidence,
-    Manifest,
-    ManifestRef,
-    Pointer,
-    PointerState,
-    checkpoint_name,
-    job_prefix,
-    pin_key,
-)
-from outlast.restore import Restored, restore_chain
-from outlast.save.types import StableCopy, StableFile
-from outlast.save.upload import upload
+from outlast.protocol.objects import POINTER_KEY, Pointer, PointerState, job_prefix, pin_key
 from outlast_orchestrator.core.types import Progress
 from outlast_orchestrator.simulate.bucket import BucketServer, BucketTrouble, SimBucket
 from outlast_orchestrator.simulate.checkers.base import Checker, Violation
-from outlast_orchestrator.simulate.checkers.chain import Chain
-from outlast_orchestrator.simulate.checkers.claims import Claims
 from outlast_orchestrator.simulate.checkers.closing import Closing
-from outlast_orchestrator.simulate.checkers.closure import Closure
 from outlast_orchestrator.simulate.checkers.crashes import Crashes
 from outlast_orchestrator.simulate.checkers.fenced import Fenced
-from outlast_orchestrator.simulate.checkers.forward import Forward
-from outlast_orchestrator.simulate.checkers.generations import Generations
-from outlast_orchestrator.simulate.checkers.one_way import OneWay
-from outlast_orchestrator.simulate.checkers.one_writer import OneWriter
-from outlast_orchestrator.simulate.checkers.overwrites import Overwrites
+from outlast_orchestrator.simulate.checkers.registry import bucket_checkers
 from outlast_orchestrator.simulate.checkers.resume import Resume
-from outlast_orchestrator.simulate.clock import Process, ProcessRuntime, SimClock
-from outlast_orchestrator.simulate.disk import CHECKPOINTS, BytesSource, Files, NodeDisk, SimSink
+from outlast_orchestrator.simulate.clock import Process, SimClock
+from outlast_orchestrator.simulate.disk import NodeDisk
 from outlast_orchestrator.simulate.history import (
     Fault,
     History,
@@ -56,42 +35,30 @@ from outlast_orchestrator.simulate.history import (
     ProcessDied,
     StoreWrote,
     TrainerEnded,
-    TrainerStarted,
 )
 from outlast_orchestrator.simulate.network import BUCKET, Network
-from outlast_orchestrator.simulate.trainer import Profile, checkpoint_files, next_state, read_checkpoint
+from outlast_orchestrator.simulate.runtime import ProcessRuntime
 
-T = TypeVar("T")
-JOB = "j1"
-OWNER = "owner-1"
-SAVE_EVERY_S = 60.0
-HOURS = 24.0
+HOURS = 4.0
+FAULT_EVERY_S = 400.0
 
-
-@dataclass
-class Life:
-    """One attempt's machine as it really is."""
-
-    machine: str
-    generation: int
-    writer: str
-    attempt: str
-    disk: NodeDisk
-    births: int = 0
-    process: Process | None = None
-    dead: bool = False
-    thawed_s: float = 0.0
-    training: bool = False
-    step: int = 0
+Allow = Callable[[Permission, "Pointer | None"], Permission]
 
 
 class PointerWorld:
-    def __init__(self, seed: int) -> None:
+    def __init__(
+        self,
+        seed: int,
+        owner: type[PointerOwner] = PointerOwner,
+        allow: Allow = lambda permission, _pointer: permission,
+    ) -> None:
         self.clock = SimClock(seed)
         self.history = History()
         self.network = Network(self.clock)
         self.bucket = BucketServer(self.clock, self.history)
         self.bucket.calm = BucketTrouble(0.002, 0.002, 0.004, 0.002)
+        self.owner = owner
+        self.allow = allow
         self.dice = self.clock.stream("plan")
         self.contact_s: dict[str, float] = {}
         self.lives: list[Life] = []
@@ -99,8 +66,7 @@ class PointerWorld:
         self.trouble_until_s = 0.0
         self.faults: dict[str, int] = {}
         self.checkers: list[Checker] = [
-            Closure(), OneWriter(), Generations(), Forward(), Chain(), OneWay(), Overwrites(), Claims(),
-            Resume(), Closing(self.contact_s), Fenced(self.able_since_s), Crashes(),
+            *bucket_checkers(), Resume(), Closing(self.contact_s), Fenced(self.able_since_s), Crashes(),
         ]  # fmt: skip
         for checker in self.checkers:
             self.history.add(checker)
@@ -188,7 +154,7 @@ class PointerWorld:
         over = None
         if pointer is not None and pointer.state is PointerState.ENDED and pointer.exit_code != 0:
             over = WriterRef(pointer.generation, pointer.writer)
-        return Permission(tuple(WriterRef(*pair) for pair in self.closed), over)
+        return self.allow(Permission(tuple(WriterRef(*pair) for pair in self.closed), over), pointer)
 
     # the writers
 
@@ -221,7 +187,7 @@ class PointerWorld:
     # faults
 
     def _fault(self) -> None:
-        self.clock.after(self.dice.expovariate(1 / 900.0), self._fault)
+        self.clock.after(self.dice.expovariate(1 / FAULT_EVERY_S), self._fault)
         living = [life for life in self.lives if not life.dead]
         if not living:
             return
@@ -278,131 +244,3 @@ class PointerWorld:
                 self.bucket.write("person", key, b"keep it")
             else:
                 self.bucket.delete("person", key)
-
-
-class Writer:
-    """What an agent does with its bucket, in one task."""
-
-    def __init__(self, world: PointerWorld, life: Life, runtime: ProcessRuntime, name: str) -> None:
-        self._world = world
-        self._life = life
-        self._runtime = runtime
-        self._bucket = SimBucket(
-            world.bucket,
-            world.network,
-            life.machine,
-            name,
-            job_prefix(JOB),
-            lambda sent_s: world.contact(life.machine, sent_s),
-        )
-        me = Identity(OWNER, JOB, life.generation, life.writer, life.attempt)
-        self._owner = PointerOwner(runtime, self._bucket, me, lambda *_: None, keep=3)
-        self._profile = Profile(job=JOB, size=2000)
-        self._base: tuple[ManifestRef, Manifest] | None = None
-
-    def run(self) -> None:
-        owner = self._owner
-        if self._life.births > 1:
-            self._after_a_restart()
-            return
-        if not self._claim():
-            return
-        if self._runtime.uniform() < 0.5:
-            self._patiently(owner.collect_garbage)
-        step, state = self._restore()
-        self._train(step, state)
-        self._world.stop_training(self._life)
-
-    def _after_a_restart(self) -> None:
-        """Its trainer died with it: it brings home what was made, and gives the job back."""
-        for _ in range(20):
-            verdict = self._patiently(self._owner.look)
-            if isinstance(verdict, Mine):
-                self._patiently(self._owner.adopt)
-                self._patiently(lambda: self._owner.release("its agent was started again"))
-                return
-            if not isinstance(verdict, Wait):
-                return
-            self._runtime.sleep(60.0)  # a late claim of its earlier life may still arrive
-
-    def _claim(self) -> bool:
-        while True:
-            # Asked for anew at every try, as the controller answers now.
-            verdict = self._patiently(lambda: self._owner.claim(self._world.permission()))
-            if not isinstance(verdict, Wait):
-                return isinstance(verdict, Applied)
-            self._runtime.sleep(5.0)
-
-    def _restore(self) -> tuple[int, str]:
-        life, pointer = self._life, self._owner.pointer
-        assert pointer is not None
-        sink = SimSink(self._world.clock, life.disk)
-        restored = self._patiently(
-            lambda: restore_chain(self._runtime, self._bucket, pointer, sink, lambda *_: None)
-        )
-        step, state = 0, ""
-        if isinstance(restored, Restored):
-            step, state = read_checkpoint(life.disk.folders[f"{CHECKPOINTS}/{restored.ref.name}"])
-            self._base = (restored.ref, restored.manifest)
-        life.training, life.step = True, step
-        start = TrainerStarted(life.machine, JOB, life.generation, step, state)
-        self._world.history.record(self._world.clock.now_s, start)
-        return step, state
-
-    def _train(self, step: int, state: str) -> None:
-        runtime, life = self._runtime, self._life
-        while True:
-            for _ in range(2):
-                runtime.sleep(POINTER_LOOK_EVERY_S * (0.8 + 0.2 * runtime.uniform()))
-                if not isinstance(self._patiently(self._owner.look), Mine):
-                    return
-            for _ in range(5):
-                step += 1
-                state = next_state(JOB, step, state)
-            life.step = step
-            if not self._save(step, checkpoint_files(self._profile, step, state)):
-                return
-            luck = runtime.uniform()
-            if luck < 0.02:
-                self._world.stop_training(life)
-                self._patiently(lambda: self._owner.release("test"))
-                return
-            if luck < 0.03:
-                self._world.stop_training(life)
-                self._patiently(lambda: self._owner.end(1, "test"))
-                return
-
-    def _save(self, step: int, files: Files) -> bool:
-        stable = tuple(StableFile(path, BytesSource(body)) for path, body in sorted(files.items()))
-        copy = StableCopy(step, "simulated", Confidence.STRONG, stable, lambda: None)
-        for _ in range(10):
-            name = checkpoint_name(step, self._life.generation, self._runtime.token(4))
-            draft = self._patiently(
-                lambda name=name: upload(  # type: ignore[misc]
-                    self._bucket, self._runtime, copy, name, self._base, lambda _done, _all: None
-                )
-            )
-            verdict = self._patiently(lambda draft=draft: self._owner.commit(draft))  # type: ignore[misc]
-            if isinstance(verdict, Rebase):
-                self._base = None
-                continue
-            if isinstance(verdict, Applied):
-                return not isinstance(self._patiently(self._owner.prune), Over)
-            return isinstance(verdict, Mine)
-        raise AssertionError("ten rebases in a row")
-
-    def _patiently(self, ask: Callable[[], T]) -> T:
-        """Again and again while the bucket gives no answer; a fenced writer learns it by looking."""
-        while True:
-            try:
-                return ask()
-            except BucketError:  # noqa: PERF203  # waiting is what it is for
-                self._runtime.sleep(5.0 + 5.0 * self._runtime.uniform())
-                if self._life.training and not self._still_mine():
-                    self._world.stop_training(self._life)
-
-    def _still_mine(self) -> bool:
-        try:
-            return isinstance(self._owner.look(), (Mine, Wait))
-        except BucketError:
-            return True

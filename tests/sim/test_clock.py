@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from outlast_orchestrator.simulate.clock import ProcessRuntime, SimClock
+from outlast_orchestrator.simulate.clock import SimClock
+from outlast_orchestrator.simulate.runtime import ProcessRuntime
 
 
 def runtime(clock: SimClock, name: str) -> ProcessRuntime:

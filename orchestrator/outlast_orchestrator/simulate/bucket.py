@@ -7,10 +7,12 @@ faulty: no real store forgets or reorders what it has confirmed.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from outlast.bucket.keys import check_key
 from outlast.ports import Blob, Conflict, Exists, Missing, ObjectInfo, Source, Unsure
 from outlast_orchestrator.simulate.clock import SimClock
 from outlast_orchestrator.simulate.history import Deleted, History, Wrote
@@ -44,6 +46,7 @@ class BucketServer:
         self.dice = clock.stream("bucket")
         self._objects: dict[str, Blob] = {}
         self._versions = 0
+        self._lock = threading.RLock()  # the contract suite races it with real threads
         self._trouble: tuple[float, BucketTrouble] = (0.0, BucketTrouble())
 
     def worsen(self, seconds: float, trouble: BucketTrouble) -> None:
@@ -70,17 +73,19 @@ class BucketServer:
         return self._objects[key]
 
     def write(self, by: str, key: str, body: bytes) -> str:
-        before = self._objects.get(key)
-        self._versions += 1
-        blob = Blob(bytes(body), f"v{self._versions}")
-        self._objects[key] = blob
+        with self._lock:
+            before = self._objects.get(key)
+            self._versions += 1
+            blob = Blob(bytes(body), f"v{self._versions}")
+            self._objects[key] = blob
         self.history.record(self.clock.now_s, Wrote(by, key, blob.body, before.body if before else None))
         return blob.version
 
     def create(self, by: str, key: str, body: bytes) -> str:
-        if key in self._objects:
-            raise Exists(f"{key}: exists already")
-        return self.write(by, key, body)
+        with self._lock:
+            if key in self._objects:
+                raise Exists(f"{key}: exists already")
+            return self.write(by, key, body)
 
     def upload(self, by: str, key: str, body: bytes) -> None:
         """Of the same content: an earlier try got through. Of another: big uploads have no condition."""
@@ -89,10 +94,11 @@ class BucketServer:
             self.write(by, key, body)
 
     def replace(self, by: str, key: str, body: bytes, version: str) -> str:
-        found = self._objects.get(key)
-        if found is None or found.version != version:
-            raise Conflict(f"{key}: is not at the version that was read")
-        return self.write(by, key, body)
+        with self._lock:
+            found = self._objects.get(key)
+            if found is None or found.version != version:
+                raise Conflict(f"{key}: is not at the version that was read")
+            return self.write(by, key, body)
 
     def delete(self, by: str, key: str) -> None:
         if self._objects.pop(key, None) is not None:
@@ -124,21 +130,27 @@ class SimBucket:
         self._wrote = wrote  # told of every write that succeeded, with the time when it was sent
 
     def get(self, key: str) -> Blob:
+        check_key(key)
         return self._ask(lambda: self._server.get(self._prefix + key))
 
     def create(self, key: str, body: bytes) -> str:
+        check_key(key)
         return self._change(lambda: self._server.create(self._by, self._prefix + key, body))
 
     def replace(self, key: str, body: bytes, version: str) -> str:
+        check_key(key)
         return self._change(lambda: self._server.replace(self._by, self._prefix + key, body, version))
 
     def put(self, key: str, body: bytes) -> None:
+        check_key(key)
         self._change(lambda: self._server.write(self._by, self._prefix + key, body))
 
     def delete(self, key: str) -> None:
+        check_key(key)
         self._change(lambda: self._server.delete(self._by, self._prefix + key))
 
     def upload(self, key: str, source: Source, wrote: Callable[[int], None]) -> None:
+        check_key(key)
         body = bytearray()
         while len(body) < source.size:
             length = min(CHUNK_BYTES, source.size - len(body))
@@ -149,6 +161,7 @@ class SimBucket:
         self._change(lambda: self._server.upload(self._by, self._prefix + key, bytes(body)))
 
     def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
+        check_key(key)
         body = self._ask(lambda: self._server.get(self._prefix + key)).body[offset : offset + length]
         for start in range(0, len(body), CHUNK_BYTES):
             chunk = body[start : start + CHUNK_BYTES]

@@ -19,13 +19,14 @@ from outlast_orchestrator.core.ports import Provider
 from outlast_orchestrator.core.view import Call, CallDone, Limits
 from outlast_orchestrator.policies.cheapest import cheapest
 from outlast_orchestrator.simulate.bucket import BucketServer, SimBucket
-from outlast_orchestrator.simulate.clock import Process, ProcessRuntime, SimClock
+from outlast_orchestrator.simulate.clock import Process, SimClock
 from outlast_orchestrator.simulate.cloud import LAUNCH_LAG_S, NAME, SimCloud
 from outlast_orchestrator.simulate.history import History, ProcessDied
 from outlast_orchestrator.simulate.host import Host
 from outlast_orchestrator.simulate.link import Door
 from outlast_orchestrator.simulate.network import CONTROLLER, Network
 from outlast_orchestrator.simulate.provider import CloudApi, SimProvider, SimRemote
+from outlast_orchestrator.simulate.runtime import ProcessRuntime
 from outlast_orchestrator.simulate.store import MemoryStore
 
 # The product looks every few seconds; a simulated day needs the same code and the same order of things,

@@ -68,12 +68,16 @@ class Faults:
         weights = [weight for _, weight, _ in self._kinds]
         for _ in range(count):
             name, _, act = self._dice.choices(self._kinds, weights)[0]
-            self._clock.at(self._dice.uniform(600.0, until_s), self._striker(name, act))
+            self._clock.at(self._dice.uniform(600.0, until_s), self._striker(name, act, until_s))
 
-    def _striker(self, name: str, act: Callable[[], bool]) -> Callable[[], None]:
+    def _striker(self, name: str, act: Callable[[], bool], until_s: float) -> Callable[[], None]:
+        """A fault that finds nobody to hit looks again later: an idle world proves nothing."""
+
         def strike() -> None:
-            if act():
+            if any(host.machine.alive for host in self._hosts.values()) and act():
                 self.counts[name] = self.counts.get(name, 0) + 1
+            elif self._clock.now_s < until_s:
+                self._clock.after(self._dice.uniform(120.0, 1800.0), strike)
 
         return strike
 

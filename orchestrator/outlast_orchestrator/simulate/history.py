@@ -177,7 +177,10 @@ class History:
 
     def record(self, at_s: float, fact: Fact) -> None:
         self.count += 1
-        self._hash.update(f"{at_s!r} {fact!r}\n".encode())
+        if isinstance(fact, Wrote):
+            self._hash.update(f"{at_s!r} {fact.by} {fact.key} {len(fact.body)}\n".encode() + fact.body)
+        else:
+            self._hash.update(f"{at_s!r} {fact!r}\n".encode())
         for witness in self._witnesses:
             witness.see(at_s, fact)
 

@@ -11,7 +11,7 @@ from outlast.protocol.objects import job_prefix
 from outlast_orchestrator.core.ports import AgentConfig
 from outlast_orchestrator.core.view import EndProof
 from outlast_orchestrator.simulate.bucket import BucketServer, SimBucket
-from outlast_orchestrator.simulate.clock import Dice, Process, ProcessRuntime, SimClock
+from outlast_orchestrator.simulate.clock import Dice, Process, SimClock
 from outlast_orchestrator.simulate.cloud import Machine, SimCloud
 from outlast_orchestrator.simulate.disk import (
     NodeDisk,
@@ -24,6 +24,7 @@ from outlast_orchestrator.simulate.disk import (
 from outlast_orchestrator.simulate.history import AgentBorn, History, ProcessDied
 from outlast_orchestrator.simulate.link import Door, SimLink
 from outlast_orchestrator.simulate.network import Network
+from outlast_orchestrator.simulate.runtime import ProcessRuntime
 from outlast_orchestrator.simulate.trainer import SimTrainer
 
 RESTARTS_MAX = 5

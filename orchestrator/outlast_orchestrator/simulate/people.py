@@ -9,7 +9,8 @@ from outlast.protocol.messages import CheckpointPlan, Work
 from outlast_orchestrator.core.errors import StoreError
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.types import Job, Market, Restart, RetryPlan, Want, Wanted
-from outlast_orchestrator.simulate.clock import WALL_START_S, SimClock
+from outlast_orchestrator.simulate.clock import SimClock
+from outlast_orchestrator.simulate.runtime import WALL_START_S
 from outlast_orchestrator.simulate.store import MemoryStore
 from outlast_orchestrator.simulate.trainer import OUTPUT, Profile
 

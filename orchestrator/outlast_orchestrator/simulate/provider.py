@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from outlast_orchestrator.core.errors import (
     Capacity,
+    Denied,
     Invalid,
     ProviderError,
     Scope,
@@ -17,12 +18,13 @@ from outlast_orchestrator.core.errors import (
 from outlast_orchestrator.core.ports import AgentConfig, Clock
 from outlast_orchestrator.core.types import Instance, LaunchRequest, Offer, Want
 from outlast_orchestrator.core.view import CloudState, RegionListing, Seen
-from outlast_orchestrator.simulate.clock import WALL_START_S, SimClock
+from outlast_orchestrator.simulate.clock import SimClock
 from outlast_orchestrator.simulate.cloud import (
     LISTED_AFTER_END_S,
     NAME,
     REGIONS,
     TOKEN_LIFE_S,
+    TYPES,
     Machine,
     SimCloud,
 )
@@ -33,6 +35,7 @@ from outlast_orchestrator.simulate.history import (
     TerminateAsked,
 )
 from outlast_orchestrator.simulate.network import CLOUD, CONTROLLER, Network
+from outlast_orchestrator.simulate.runtime import WALL_START_S
 
 TIMEOUT_S = 30.0
 
@@ -43,6 +46,8 @@ class CloudTrouble:
 
     region_down_until_s: dict[str, float]
     throttled_until_s: float = 0.0
+    throttled_share: float = 0.7
+    denied: bool = False  # the account has lost its rights
     replies_lost_until_s: float = 0.0
     late_until_s: float = 0.0  # launches arrive after their caller gave up
     stale_until_s: float = 0.0  # listings show machines in the state of a minute ago
@@ -55,6 +60,7 @@ class CloudApi:
         self.cloud = cloud
         self.trouble = CloudTrouble({})
         self.dice = cloud.clock.stream("cloud api")
+        self.listed_after_end_s = LISTED_AFTER_END_S
 
     def launch(self, request: LaunchRequest) -> None:
         """As it arrives. Within its life a token stands for one request and one machine."""
@@ -66,6 +72,11 @@ class CloudApi:
                     Scope(ScopeKind.REQUEST, request.token),
                 )
             return
+        if request.offer.instance_type not in [name for name, _, _ in TYPES]:
+            raise Invalid(
+                f"there is no machine type {request.offer.instance_type!r}",
+                Scope(ScopeKind.REQUEST, request.token),
+            )
         if self.cloud.is_dry(request.offer.pool):
             raise Capacity(f"no capacity in {request.offer.pool}", Scope(ScopeKind.POOL, request.offer.pool))
         self.cloud.launch(request)
@@ -77,7 +88,7 @@ class CloudApi:
         for machine in self.cloud.machines.values():
             if machine.request.offer.region != region or now_s < machine.listed_s:
                 continue
-            if machine.ended_s is not None and now_s > machine.ended_s + LISTED_AFTER_END_S:
+            if machine.ended_s is not None and now_s > machine.ended_s + self.listed_after_end_s:
                 continue
             if machine.forgotten > 0:
                 machine.forgotten -= 1
@@ -107,7 +118,11 @@ class SimProvider:
 
     def offers(self, want: Want) -> list[Offer]:
         self._cross("offers")
+        if want.clouds and NAME not in want.clouds:
+            return []
         found = [o for o in self._cloud.offers() if o.market in want.markets]
+        if want.gpus:
+            found = [o for o in found if f"{o.gpu}:{o.gpu_count}" in want.gpus]
         if want.regions:
             found = [o for o in found if o.region in want.regions]
         if want.price_max_usd_h is not None:
@@ -202,7 +217,12 @@ class SimProvider:
         self._world.sleep(0.2 + self._api.dice.random())
         if not self._network.open(CONTROLLER, CLOUD):
             self._give_up(call)
-        if self._world.now_s < self._api.trouble.throttled_until_s and self._api.dice.random() < 0.7:
+        if self._api.trouble.denied:
+            raise Denied("the account may do nothing here", Scope(ScopeKind.ACCOUNT, NAME))
+        if (
+            self._world.now_s < self._api.trouble.throttled_until_s
+            and self._api.dice.random() < self._api.trouble.throttled_share
+        ):
             raise Throttled(f"too many calls ({call})", Scope(ScopeKind.CALL, f"{NAME}/{call}"))
 
     def _give_up(self, call: str) -> None:

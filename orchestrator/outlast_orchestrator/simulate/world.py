@@ -14,7 +14,7 @@ from outlast_orchestrator.core.ports import AgentConfig
 from outlast_orchestrator.simulate.bucket import BucketServer, BucketTrouble
 from outlast_orchestrator.simulate.checkers.base import Checker, Violation
 from outlast_orchestrator.simulate.checkers.registry import all_checkers
-from outlast_orchestrator.simulate.clock import ProcessRuntime, SimClock
+from outlast_orchestrator.simulate.clock import SimClock
 from outlast_orchestrator.simulate.cloud import Machine, SimCloud
 from outlast_orchestrator.simulate.control import ControlRoom, Variation
 from outlast_orchestrator.simulate.faults import Faults
@@ -24,6 +24,7 @@ from outlast_orchestrator.simulate.link import Door
 from outlast_orchestrator.simulate.network import Network
 from outlast_orchestrator.simulate.people import People
 from outlast_orchestrator.simulate.provider import CloudApi
+from outlast_orchestrator.simulate.runtime import ProcessRuntime
 from outlast_orchestrator.simulate.store import Committed, MemoryStore
 
 HOUR_S = 3600.0
