@@ -67,7 +67,7 @@ def measure(
 ) -> Figures:
     """`taken`: machine → "noticed" | "unnoticed"; `machines`: launch id → machine."""
     attempts = claimed_attempts(events, track, taken, machines)
-    recoveries = tuple(_recovery(events, a, b) for a, b in pairwise(attempts))
+    recoveries = tuple(_recovery(events, a, b, _work_ended_at(attempts, a)) for a, b in pairwise(attempts))
     lost_noticed = [r.steps_lost for r in recoveries if r.noticed]
     lost_unnoticed = [r.steps_lost for r in recoveries if not r.noticed]
     return Figures(
@@ -145,7 +145,13 @@ def _first(events: Events, kind: str, generation: int) -> float | None:
     return next((e["at"] for e in events if e["kind"] == kind and e["attempt"] == generation), None)
 
 
-def _recovery(events: Events, before: Attempt, after: Attempt) -> Recovery:
+def _work_ended_at(attempts: Sequence[Attempt], until: Attempt) -> float | None:
+    """The last useful step so far: an attempt that died before its first step did not end any work."""
+    ends = [a.last_at for a in attempts if a.generation <= until.generation and a.last_at is not None]
+    return max(ends, default=None)
+
+
+def _recovery(events: Events, before: Attempt, after: Attempt, ended_at: float | None) -> Recovery:
     ready_at = next(
         (
             e["at"]
@@ -156,7 +162,7 @@ def _recovery(events: Events, before: Attempt, after: Attempt) -> Recovery:
     )
     times = {
         "notice": _first(events, "notice.seen", before.generation) if before.taken == "noticed" else None,
-        "work ended": before.last_at,
+        "work ended": ended_at,
         "launch intended": _first(events, "launch.intended", after.generation),
         "machine ready": ready_at,
         "claimed": _first(events, "restore.started", after.generation),  # by the agent, right after it
