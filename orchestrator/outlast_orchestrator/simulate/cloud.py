@@ -63,9 +63,9 @@ class SimCloud:
                 for name, gpus, price in TYPES:
                     for market, factor in ((Market.SPOT, 1.0), (Market.ON_DEMAND, 3.0)):
                         spot_usd_h = price * (1.0 if region == "east" else 1.1)
-                    place = (NAME, region, region + zone, name, market)
-                    usd_h = (round(spot_usd_h * factor, 4), round(spot_usd_h * 3.0, 4))
-                    found.append(Offer(*place, *usd_h, "gpu", gpus))
+                        place = (NAME, region, region + zone, name, market)
+                        usd_h = (round(spot_usd_h * factor, 4), round(spot_usd_h * 3.0, 4))
+                        found.append(Offer(*place, *usd_h, "gpu", gpus))
         return found
 
     def is_dry(self, pool: str) -> bool:

@@ -237,3 +237,6 @@ class MemoryStore:
         """It was submitted and is not over."""
         progress = self._progress.get(job)
         return job in self._jobs and (progress is None or progress.state not in OVER)
+
+    def attempts_made(self) -> int:
+        return len(self._attempts)

@@ -51,7 +51,7 @@ class Plan:
     jobs: int = 3
     hours: float = 30.0
     busy_hours: float = 22.0
-    faults: int = 24
+    faults: int = 36
 
 
 class World:

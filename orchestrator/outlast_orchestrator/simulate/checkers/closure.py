@@ -16,24 +16,25 @@ class Closure(Checker):
     def __init__(self) -> None:
         super().__init__()
         self._objects: dict[str, bytes] = {}
-        self._deleted: set[str] = set()
+        self._written: dict[str, bytes] = {}  # what each key ever held, deleted since or not
         self._needed: dict[str, frozenset[str]] = {}  # job → keys that its pointer stands on
 
     def saw(self, fact: Fact) -> None:
         if isinstance(fact, Wrote):
             self._objects[fact.key] = fact.body
-            new = fact.key not in self._deleted  # else a request that was given up long ago comes late
-            if path_of(fact.key).startswith("manifests/") and new:
+            self._written[fact.key] = fact.body
+            if path_of(fact.key).startswith("manifests/"):
                 self._judge(job_of(fact.key), manifest_in(fact.body))
         elif isinstance(fact, Deleted):
             self._objects.pop(fact.key, None)
-            self._deleted.add(fact.key)
             if fact.key in self._needed.get(job_of(fact.key), ()):
                 self.broken(f"{fact.by} deleted {fact.key}, which the pointer still needs")
 
     def _judge(self, job: str, manifest: Manifest) -> None:
+        # A manifest may arrive long after its sender gave up, when its data was collected as rubbish: the
+        # data came first all the same, and no pointer can list it any more.
         for entry in manifest.files:
-            body = self._objects.get(f"jobs/{job}/{entry.key}")
+            body = self._written.get(f"jobs/{job}/{entry.key}")
             if body is None:
                 self.broken(f"manifest {manifest.name} came before its object {entry.key}")
             elif len(body) != entry.size or hash_bytes(body) != entry.hash:

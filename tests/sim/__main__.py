@@ -1,0 +1,49 @@
+"""`python -m tests.sim --seed N [--trace]` tells one seed; `--count N` runs many and gives the means."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from tests.sim.quiet import quiet
+from tests.sim.sweep import sweep
+
+from outlast_orchestrator.simulate.story import Story
+from outlast_orchestrator.simulate.world import World
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.sim", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="the seed, or the first one with --count")
+    parser.add_argument("--count", type=int, default=0, help="run that many seeds from --seed on")
+    parser.add_argument("--trace", action="store_true", help="tell the story in words")
+    parser.add_argument("--rows", action="store_true", help="with every row of the store")
+    parser.add_argument("--digest", action="store_true", help="only the hash of the event log")
+    asked = parser.parse_args()
+    if asked.count:
+        sums = sweep(range(asked.seed, asked.seed + asked.count))
+        _say("\n".join([sums.text(), *sums.broken]))
+        return 1 if sums.broken else 0
+    return _one(asked)
+
+
+def _one(asked: argparse.Namespace) -> int:
+    story = (Story(_say, rows=asked.rows),) if asked.trace else ()
+    with quiet():
+        world = World(asked.seed, witnesses=story)
+        found = world.run()
+    if asked.digest:
+        _say(world.history.digest())
+        return 0
+    hours, faults = world.clock.now_s / 3600.0, sum(world.faults.counts.values())
+    _say(f"seed {asked.seed}: {hours:.1f} simulated hours, {faults} faults: {world.faults.counts}")
+    _say("\n".join(str(one) for one in found) or "nothing was broken")
+    return 1 if found else 0
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""One seed is one story: in another process, with another order of hashes, too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def digest(seed: int, hash_seed: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.sim", "--seed", str(seed), "--digest"],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": hash_seed},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [1, 7])
+def test_the_same_seed_has_the_same_event_log(seed: int) -> None:
+    first = digest(seed, "1")
+    assert len(first) == 64
+    assert digest(seed, "2") == first
+
+
+def test_another_seed_is_another_story() -> None:
+    assert digest(3, "0") != digest(4, "0")
