@@ -1,0 +1,115 @@
+"""As test_checkers.py, for the checkers of machines and jobs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.sim.made_up import (
+    JOB,
+    LAUNCH,
+    POINTER,
+    attempt,
+    instance,
+    job,
+    launched,
+    pointer,
+    progress,
+    saved,
+    stored,
+    wrote,
+)
+from tests.sim.telling import Story, told
+
+from outlast.protocol.objects import PointerState
+from outlast_orchestrator.core.types import InstancePhase, JobState, Wanted
+from outlast_orchestrator.simulate.checkers.cause import Cause
+from outlast_orchestrator.simulate.checkers.crashes import Crashes
+from outlast_orchestrator.simulate.checkers.finished import Finished
+from outlast_orchestrator.simulate.checkers.gone import GoneIsGone
+from outlast_orchestrator.simulate.checkers.intent import Intent
+from outlast_orchestrator.simulate.checkers.leaks import Leaks
+from outlast_orchestrator.simulate.checkers.succeeded import Succeeded
+from outlast_orchestrator.simulate.checkers.uncertain import Uncertain
+from outlast_orchestrator.simulate.history import (
+    Fact,
+    LaunchAnswered,
+    LaunchAsked,
+    Listed,
+    MachineEnded,
+    ProcessDied,
+    TrainerEnded,
+)
+from outlast_orchestrator.simulate.trainer import final_state
+
+CLAIM = pointer(1, 1)
+
+
+def test_gone() -> None:
+    gone = stored(instance(InstancePhase.GONE))
+    assert told(GoneIsGone(), [launched("i-1"), gone])
+    assert told(GoneIsGone(), [launched("i-1"), MachineEnded("i-1", "taken"), gone]) == []
+
+
+def test_leaks() -> None:
+    running = stored(instance(InstancePhase.READY, id="i-1"), replace(progress(), state=JobState.RUNNING))
+    over = stored(replace(progress(), state=JobState.SUCCEEDED))
+    assert told(Leaks(), [launched("i-1"), running], 10.0) == []
+    assert told(Leaks(), [launched("i-1")], 10.0)
+    assert told(Leaks(), [launched("i-1"), running, over], 10.0)
+    assert told(Leaks(), [launched("i-1"), launched("i-2"), running], 10.0)
+
+
+def test_uncertain() -> None:
+    second = replace(LAUNCH, token="l1-2")
+    unsure: list[Fact] = [LaunchAsked(LAUNCH), LaunchAnswered("l1-1", "unsure")]
+    assert told(Uncertain(), [*unsure, LaunchAsked(second)])
+    assert told(Uncertain(), [*unsure, Listed("east", ("i-1",), ("l1-1",)), LaunchAsked(second)]) == []
+    refused: list[Fact] = [LaunchAsked(LAUNCH), LaunchAnswered("l1-1", "refused"), LaunchAsked(second)]
+    assert told(Uncertain(), refused) == []
+    assert told(Uncertain(), [LaunchAsked(LAUNCH), LaunchAsked(replace(LAUNCH, disk_gb=7))])
+    assert told(Uncertain(), [(0.0, LaunchAsked(LAUNCH)), (5000.0, LaunchAsked(LAUNCH))])
+
+
+def test_intent() -> None:
+    assert told(Intent(), [LaunchAsked(LAUNCH)])
+    assert told(Intent(), [stored(instance(InstancePhase.LAUNCHING)), LaunchAsked(LAUNCH)]) == []
+
+
+def test_cause() -> None:
+    first, second = stored(attempt(1)), stored(attempt(2))
+    begin: Story = [stored(job()), launched("i-1"), first]
+    assert told(Cause({"i-1": 50.0}), [*begin, second])
+    assert told(Cause({"i-1": 50.0}), [*begin, MachineEnded("i-1", "taken"), second]) == []
+    assert told(Cause({"i-1": 50.0}), [*begin, (5000.0, second)]) == []
+
+
+# jobs
+
+
+def test_succeeded() -> None:
+    done = TrainerEnded("i-1", JOB, 1, 3, 0, done=True)
+    right, wrong = saved(final_state(JOB, 3)), saved("something else")
+    ended = wrote(POINTER, replace(pointer(1, 2, state=PointerState.ENDED), exit_code=0), CLAIM)
+    over = stored(replace(progress(), state=JobState.SUCCEEDED))
+    assert told(Succeeded(), [stored(job()), done, *right, ended, over], 10.0) == []
+    assert told(Succeeded(), [stored(job()), *right, over])
+    assert told(Succeeded(), [stored(job()), done, over])
+    assert told(Succeeded(), [stored(job()), done, *wrong, ended])
+    assert told(Succeeded(), [stored(job()), done, *right, ended], 10.0)
+
+
+def test_finished() -> None:
+    assert told(Finished(), [stored(job()), stored(replace(progress(), state=JobState.RUNNING))], 10.0)
+    assert (
+        told(Finished(), [stored(job()), stored(replace(progress(), state=JobState.SUCCEEDED))], 10.0) == []
+    )
+    paused = replace(job(), wanted=Wanted.PAUSED)
+    assert told(Finished(), [stored(paused), stored(replace(progress(), state=JobState.PAUSED))], 10.0) == []
+    failed = stored(replace(progress(), state=JobState.FAILED))
+    assert told(Finished(), [stored(job()), failed])
+    assert told(Finished(), [stored(job()), TrainerEnded("i-1", JOB, 1, 5, 1), failed], 10.0) == []
+
+
+def test_crashes() -> None:
+    assert told(Crashes(), [ProcessDied("agent/i-1/1", "killed by the plan")]) == []
+    assert told(Crashes(), [ProcessDied("agent/i-1/1", "KeyError in main", "KeyError: 'x'")])
