@@ -88,6 +88,7 @@ class SimTrainer:
         self._order: TrainerOrder | None = None
         self._exit: TrainerExit | None = None
         self._seen = TrainerProgress()
+        self._step = 0  # last finished
         self._asked: SaveRequest | None = None
 
     # what the machine does to it
@@ -112,7 +113,7 @@ class SimTrainer:
         if self.process is not None:
             raise NodeTrouble("trainer", "a trainer runs here already")
         self._starts += 1
-        self._order, self._exit, self._asked = order, None, None
+        self._order, self._exit, self._asked, self._step = order, None, None, 0
         self._seen = TrainerProgress()
         self._process = self._clock.process(f"trainer/{self._machine}/{self._starts}")
         self._process.spawn("train", lambda: self._train(order))
@@ -155,7 +156,8 @@ class SimTrainer:
                 self._leave(order, CRASHED, f"there is no {order.resume_path}")
                 return
             step, state = read_checkpoint(found)
-        self._seen = replace(self._seen, step=step, polls=profile.polls)
+        self._step = step
+        self._seen = replace(self._seen, polls=profile.polls)
         started = TrainerStarted(self._machine, profile.job, order.generation, step, state)
         self._history.record(self._clock.now_s, started)
         while step < profile.steps:
@@ -165,6 +167,7 @@ class SimTrainer:
                 return
             step += 1
             state = next_state(profile.job, step, state)
+            self._step = step
             self._seen = replace(self._seen, step=step)
             asked = None if profile.deaf else self._asked
             if asked is not None or step % profile.save_every == 0 or step == profile.steps:
@@ -203,5 +206,5 @@ class SimTrainer:
 
     def _ended(self, order: TrainerOrder, code: int | None, *, done: bool = False) -> None:
         job = profile_of(order.command).job
-        ended = TrainerEnded(self._machine, job, order.generation, self._seen.step or 0, code, done)
+        ended = TrainerEnded(self._machine, job, order.generation, self._step, code, done)
         self._history.record(self._clock.now_s, ended)

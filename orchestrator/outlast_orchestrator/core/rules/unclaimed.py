@@ -76,8 +76,11 @@ def _why_unwanted(sheet: Sheet, attempt: Attempt) -> str:
     expired = [m for m in machines if m.record.installed and lease_is_over(m, sheet.view.limits)]
     if expired:
         return f"its node has been silent for {silence_s(expired[0]):.0f} s, beyond the lease"
-    age_s = sheet.view.now_at - attempt.planned_at
-    if attempt.phase is AttemptPhase.PREPARING and age_s > sheet.view.limits.prepare_limit_s:
+    # Getting ready is what a node does, while somebody listens: an hour in which there was no machine, or
+    # no controller, is no reason to give up.
+    heard_of_s = min(sheet.view.now_at - attempt.planned_at, sheet.view.listening_s)
+    prepares = attempt.phase is AttemptPhase.PREPARING and any(m.record.installed for m in machines)
+    if prepares and heard_of_s > sheet.view.limits.prepare_limit_s:
         return f"it was not ready within {sheet.view.limits.prepare_limit_s:.0f} s"
     return ""
 
