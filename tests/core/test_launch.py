@@ -216,9 +216,7 @@ def test_a_launch_that_takes_its_time_is_not_a_silent_node() -> None:
 
 def test_only_a_node_that_was_listened_to_is_too_slow_to_get_ready() -> None:
     """An hour without a machine, or without a controller, is no reason to give up (simulation, seed 9)."""
-    planned = attempt(
-        1, "L1", phase=AttemptPhase.PREPARING, claimed=False, writer="", planned_at=NOW_AT - 1e6
-    )
+    planned = replace(waiting(1, "L1", phase=AttemptPhase.PREPARING), planned_at=NOW_AT - 1e6)
     node = machine("L1", heard("L1", 1, AgentState.PREPARING))
     slow = decided(view(attempts=(planned,), instances=(node,), listening_s=1e6))
     assert events(slow, Kind.ATTEMPT_ABANDONED)
