@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 from tests.contracts.rows import attempt, instance
 from tests.controller.stage import Stage, ready, report, seen
+from tests.core.build import pointer
 
 from outlast.protocol.objects import status_key
 from outlast_orchestrator.controller.schedule import PRICES
 from outlast_orchestrator.core.actions import Decision, Launch, ListRegion
 from outlast_orchestrator.core.errors import Scope, ScopeKind, Transient
-from outlast_orchestrator.core.types import Asked, InstancePhase
+from outlast_orchestrator.core.types import Asked, AttemptPhase, Closing, InstancePhase
 from outlast_orchestrator.core.view import NEVER_S, CallKind, CloudState, InstanceView, JobView
 
 KEY = status_key(1, 0)
@@ -268,3 +269,13 @@ def test_a_launch_under_way_is_never_absent() -> None:
     found = machine(stage)
     assert found.record.phase is InstancePhase.LAUNCHING
     assert all(begun_s <= found.asked_s for begun_s in found.absent_s)
+
+
+def test_the_attempt_that_the_pointer_names_is_seen_however_old_it_is() -> None:
+    """A claim that was held up can land when two successors have come and gone: somebody must close it."""
+    stage = Stage()
+    closed = [attempt(g, phase=AttemptPhase.CLOSED, closing=Closing("given up")) for g in (1, 2, 3)]
+    stage.submit(*closed, attempt(4))
+    stage.buckets.pointer = pointer(1)
+    stage.settle()
+    assert [a.generation for a in stage.view().attempts] == [1, 3, 4]

@@ -169,7 +169,7 @@ class Observer:
             now_at=now_at,
             job=job,
             progress=snapshot.progress.get(job.id, Progress(job.id, since=job.created_at)),
-            attempts=snapshot.attempts.get(job.id, ()),
+            attempts=self._attempts(job, snapshot.attempts.get(job.id, ())),
             instances=tuple(self._machine(record, heard.get(record.launch_id), now_s) for record in records),
             pointer=self._world.storage(job.id).pointer,
             offers=self._offers(job),
@@ -181,6 +181,14 @@ class Observer:
             listening_s=self._world.storage(job.id).listening_s,
             spent_usd=self._spent(job.id, records, now_at),
         )
+
+    def _attempts(self, job: Job, recent: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+        """The recent ones and the one that the pointer names: a claim can arrive after two successors."""
+        pointer = self._world.storage(job.id).pointer.pointer
+        if pointer is None or any(a.generation == pointer.generation for a in recent):
+            return recent
+        named = [a for a in self._store.attempts(job.id) if a.generation == pointer.generation]
+        return tuple(sorted((*named, *recent), key=lambda a: a.generation))
 
     def _machine(self, record: Instance, heard: Heard | None, now_s: float) -> InstanceView:
         machine = self._world.machine(record, now_s)
