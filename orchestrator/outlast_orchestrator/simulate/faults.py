@@ -39,7 +39,7 @@ class Faults:
         self.counts: dict[str, int] = {}
         self.rough_until_s = 0.0  # of the bucket, for whom may be excused
         self._kinds: list[tuple[str, float, Callable[[], bool]]] = [
-            ("interruption with notice", 3.0, lambda: self._interrupt(120.0, noticed=True)),
+            ("interruption with notice", 3.0, self._interrupt_in_time),
             ("interruption without notice", 2.0, lambda: self._interrupt(0.0, noticed=False)),
             ("interruption with late notice", 1.0, self._interrupt_late),
             ("notice withdrawn", 1.0, self._withdraw),
@@ -117,6 +117,9 @@ class Faults:
         self._told("interruption", f"in {lead_s:.0f} s, noticed: {noticed}")
         self._api.cloud.interrupt(machine, lead_s=lead_s, noticed=noticed)
         return True
+
+    def _interrupt_in_time(self) -> bool:
+        return self._interrupt(self._dice.choice((120.0, 300.0)), noticed=True)
 
     def _interrupt_late(self) -> bool:
         return self._interrupt(self._dice.uniform(1.0, 30.0), noticed=True)

@@ -50,7 +50,7 @@ class People:
             save_every=dice.choice((5, 10, 20)),
             save_s=round(dice.uniform(1.0, 12.0), 1),
             size=dice.choice((1000, 3000, 8000)),
-            polls=dice.random() < 0.7,
+            polls=dice.random() < 0.8,
             deaf=dice.random() < 0.15,
             crashes=dice.choice((0.0, 0.0, 0.0, 0.001)),
         )

@@ -30,15 +30,15 @@ from outlast_orchestrator.simulate.store import Committed, MemoryStore
 HOUR_S = 3600.0
 # As for the controller's rhythm: the same code looks less often. What is a promise stays as it is.
 PACE = Pace(
-    report_every_s=30.0,
+    report_every_s=60.0,
     report_again_s=10.0,
-    status_every_s=60.0,
-    notice_poll_s=6.0,
-    log_every_s=120.0,
-    scan_every_s=10.0,
-    trainer_every_s=10.0,
-    outputs_every_s=120.0,
-    alive_every_s=60.0,
+    status_every_s=120.0,
+    notice_poll_s=10.0,
+    log_every_s=300.0,
+    scan_every_s=15.0,
+    trainer_every_s=15.0,
+    outputs_every_s=300.0,
+    alive_every_s=120.0,
     hang_s=300.0,
     freeze_s=15.0,
 )

@@ -26,19 +26,23 @@ class Cause(Checker):
     def __init__(self, contact_s: Mapping[str, float]) -> None:
         super().__init__()
         self._contact_s = contact_s
-        self._newest: dict[str, int] = {}
+        self._newest: dict[str, Attempt] = {}
         self._causes: dict[str, list[str]] = {}
         self._jobs: dict[str, str] = {}  # machine → job
         self._alive: dict[str, str] = {}  # machine → job
+        self._ended: set[str] = set()  # launch ids
+        self._launches: dict[str, str] = {}  # machine → launch id
         self._born_s: dict[str, float] = {}
-        self.causes = 0
+        self.relaunches = 0
 
     def saw(self, fact: Fact) -> None:
         if isinstance(fact, Launched):
             self._jobs[fact.machine] = self._alive[fact.machine] = fact.request.job
+            self._launches[fact.machine] = fact.request.launch_id
             self._born_s[fact.machine] = self.now_s
         elif isinstance(fact, MachineEnded):
             self._alive.pop(fact.machine, None)
+            self._ended.add(self._launches[fact.machine])
             self._because(self._jobs[fact.machine], fact.why)
         elif isinstance(fact, Noticed):
             self._because(self._jobs[fact.machine], "notice")
@@ -52,18 +56,27 @@ class Cause(Checker):
             for row in fact.rows:
                 if isinstance(row, Job):
                     self._because(row.id, "a person's wish")
-                elif isinstance(row, Attempt) and row.generation > self._newest.get(row.job, 0):
-                    self._planned(row)
+                elif isinstance(row, Attempt):
+                    self._attempt(row)
 
     def _because(self, job: str, why: str) -> None:
         self._causes.setdefault(job, []).append(why)
 
-    def _planned(self, attempt: Attempt) -> None:
-        job = attempt.job
-        self._newest[job] = attempt.generation
-        if not self._causes.pop(job, []) and not self._silent(job):
+    def _attempt(self, attempt: Attempt) -> None:
+        job, last = attempt.job, self._newest.get(attempt.job)
+        if last is not None and attempt.generation < last.generation:
+            return
+        self._newest[job] = attempt
+        if last is not None and attempt.generation == last.generation:
+            return
+        causes = self._causes.pop(job, [])
+        if last is None:
+            return
+        self.relaunches += 1
+        # A machine may have been lost before the last attempt was planned on it, unknown to the controller.
+        lost = any(launch in self._ended for launch in last.launches)
+        if not causes and not lost and not self._silent(job):
             self.broken(f"{job}: generation {attempt.generation} was planned, and nothing had happened")
-        self.causes += 1
 
     def _silent(self, job: str) -> bool:
         """A machine that could not write anywhere for the whole lease is cause enough."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from outlast_orchestrator.core.types import Job
-from outlast_orchestrator.simulate.checkers.base import Checker
+from outlast_orchestrator.simulate.checkers.base import Checker, machine_of
 from outlast_orchestrator.simulate.history import (
     Fact,
     Fault,
@@ -17,7 +17,7 @@ from outlast_orchestrator.simulate.history import (
 )
 from outlast_orchestrator.simulate.trainer import Profile, profile_of
 
-MARGIN_S = 45.0  # polling, margins before the deadline, manifest and pointer
+MARGIN_S = 75.0  # polling, margins before the deadline, manifest and pointer
 
 
 @dataclass
@@ -55,15 +55,22 @@ class NoticedLoss(Checker):
         elif isinstance(fact, TrainerEnded):
             self._ended(fact)
         elif isinstance(fact, ProcessDied):
-            self._leaving.pop(fact.process.split("/")[1] if "/" in fact.process else "", None)
+            self._died(machine_of(fact.process))
 
     def _disturb(self, fault: Fault) -> None:
         """Whatever else is wrong may cost a save its time: then this checker does not judge."""
+        if not fault.machine and fault.kind != "bucket rough":
+            return  # it is between controller and cloud: nothing that a save needs
         until_s = max(fault.until_s, self.now_s, self._disturbed_until_s.get(fault.machine, 0.0))
         self._disturbed_until_s[fault.machine] = until_s
         for machine in [m for m in self._leaving if fault.machine in ("", m)]:
             if self._leaving[machine].step is None:
                 del self._leaving[machine]
+
+    def _died(self, machine: str) -> None:
+        """With the machine, after its trainer had left, is what is to be expected; before is bad luck."""
+        if machine in self._leaving and self._leaving[machine].step is None:
+            del self._leaving[machine]
 
     def _noticed(self, notice: Noticed) -> None:
         start = self._alive.get(notice.machine)
