@@ -119,7 +119,7 @@ def view(**more: Any) -> JobView:
         "progress": Progress("j1"),
         "attempts": (),
         "instances": (),
-        "pointer": PointerSeen(NOW_S - 0.1, found, ""),
+        "pointer": PointerSeen(NOW_S, found, ""),
         "offers": (OFFER,),
         "blocks": (),
         "in_flight": frozenset(),

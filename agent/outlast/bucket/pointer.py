@@ -164,6 +164,13 @@ def _judge_first_claim(ask: ClaimAsk) -> Write | Stop:
             f"{POINTER_KEY} is not there, although step {permission.durable_step} is known to be durable: "
             "not starting at step 0. Is this the right bucket and prefix?"
         )
+    past = (*permission.closed, *((permission.over_ended,) if permission.over_ended else ()))
+    if past:
+        # What that attempt saved may have been durable before anybody could hear of it.
+        return Stop(
+            f"{POINTER_KEY} is not there, although generation {past[-1].generation} had claimed: "
+            "not starting at step 0. Is this the right bucket and prefix?"
+        )
     if permission.start_from is not None:
         return Stop(f"{POINTER_KEY} is not there, so checkpoint {permission.start_from.name} is not kept.")
     why = "the first claim of this job"

@@ -25,14 +25,14 @@ from outlast_orchestrator.core.phases import derive_state
 from outlast_orchestrator.core.ports import Policy
 from outlast_orchestrator.core.rules.answers import take_answers
 from outlast_orchestrator.core.rules.claimed import follow_claimed
-from outlast_orchestrator.core.rules.ending import fail
 from outlast_orchestrator.core.rules.machine_room import release_machines
 from outlast_orchestrator.core.rules.machines import watch_machines
 from outlast_orchestrator.core.rules.orders import give_orders
-from outlast_orchestrator.core.rules.people import heed_people
+from outlast_orchestrator.core.rules.people import heed_people, note_wish
 from outlast_orchestrator.core.rules.planning import plan
 from outlast_orchestrator.core.rules.pointer import look_at_pointer, take_pointer
 from outlast_orchestrator.core.rules.unclaimed import follow_unclaimed
+from outlast_orchestrator.core.rules.unreadable import hold_still
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.view import JobView
 
@@ -40,10 +40,11 @@ from outlast_orchestrator.core.view import JobView
 def decide(view: JobView, policy: Policy) -> Decision:
     """The next actions for one job, with the reason that people are shown, and when to look again."""
     sheet = Sheet(view)
+    note_wish(sheet)
     take_answers(sheet)
     watch_machines(sheet)
     if not look_at_pointer(sheet):
-        _without_pointer(sheet)
+        hold_still(sheet)
         return sheet.decision()
     take_pointer(sheet)
     heed_people(sheet)
@@ -54,12 +55,3 @@ def decide(view: JobView, policy: Policy) -> Decision:
     release_machines(sheet)
     derive_state(sheet)
     return sheet.decision()
-
-
-def _without_pointer(sheet: Sheet) -> None:
-    """Who owns the job is not known: what runs goes on as it was last told, and nothing is planned."""
-    pointer = sheet.view.pointer
-    if pointer.garbage and not sheet.open_attempts():
-        fail(sheet, f"latest.json can't be understood: {pointer.problem}")
-    elif pointer.begun_s > float("-inf"):
-        sheet.set_progress(why=f"nothing is planned: latest.json can't be read ({pointer.problem})")

@@ -233,7 +233,9 @@ class Progress:
     closed: tuple[tuple[int, str], ...] = ()  # (generation, writer) with witnesses
     restart_done: int = 0
     failed_number: int = -1  # `wanted_number` that the failure answers; a newer wish continues
-    handled_number: int = -1  # last `wanted_number` seen
+    handled_number: int = -1  # last `wanted_number` that was acted on
+    wish_number: int = 0  # last `wanted_number` seen, and when (wall clock): what was read before is past
+    wish_at: float = 0.0
     exit_code: int | None = None
     pending_over_ended: str = ""  # writer of the ended attempt that the next attempt may continue
     pending_start_from: ManifestRef | None = None

@@ -58,6 +58,13 @@ def test_durable_step_zero_is_a_durable_step() -> None:
     assert isinstance(judge_claim(None, ask(Permission(durable_step=0))), Stop)
 
 
+@pytest.mark.parametrize("past", [Permission(closed=(them(),)), Permission(over_ended=them())])
+def test_an_absent_pointer_after_any_claim_that_is_known_of_stops(past: Permission) -> None:
+    verdict = judge_claim(None, ask(past))
+    assert isinstance(verdict, Stop)
+    assert "generation 4 had claimed" in verdict.why
+
+
 def test_an_absent_pointer_after_the_own_claim_is_an_alarm() -> None:
     assert isinstance(judge_claim(None, ask(claimed=True)), Stop)
 

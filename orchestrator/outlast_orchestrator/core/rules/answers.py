@@ -55,6 +55,11 @@ def _refused(sheet: Sheet, record: Instance, error: ProviderError) -> None:
         ended_at=sheet.view.now_at,
         end_why=f"never launched: {error}",
     )
+    for attempt in sheet.open_attempts():
+        if record.launch_id in attempt.launches:
+            # It never had that machine: later this must not look like a machine that was lost.
+            others = tuple(launch for launch in attempt.launches if launch != record.launch_id)
+            sheet.set_attempt(attempt, launches=others)
     sheet.log(
         Kind.LAUNCH_REFUSED,
         str(error),

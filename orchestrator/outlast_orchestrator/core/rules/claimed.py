@@ -7,20 +7,20 @@ agent's silence *and* a second witness, or silence beyond the lease.
 from __future__ import annotations
 
 from outlast.protocol.messages import AgentState
-from outlast_orchestrator.core.actions import ReadPointer
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent, lease_is_over, silence_s
 from outlast_orchestrator.core.relaunch import Again, after_loss
 from outlast_orchestrator.core.rules.ending import close, fail, plan_again
 from outlast_orchestrator.core.rules.machines import is_noticed
 from outlast_orchestrator.core.rules.people import goal_of
+from outlast_orchestrator.core.rules.pointer import pointer_is_fresh
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Attempt, AttemptPhase, InstancePhase
 from outlast_orchestrator.core.verdict import Judged, Verdict, judge
 from outlast_orchestrator.core.view import InstanceView
 
-POINTER_FRESH_S = 5.0
 DRAIN_GRACE_S = 60.0
+GIVEN_UP = (AgentState.FAILED, AgentState.FENCED)
 
 PHASES = {
     AgentState.RESTORING: AttemptPhase.RESTORING,
@@ -87,13 +87,25 @@ def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
         sheet.log(Kind.ATTEMPT_DRAINING, why, attempt, now=drain_now)
     limit_s = sheet.view.limits.drain_limit_s + DRAIN_GRACE_S
     overdue_s = now_at - (attempt.draining_since or now_at) - limit_s
+    why = f"it was asked to drain and did not end within {limit_s:.0f} s"
     if overdue_s <= 0:
-        sheet.wake_in(-overdue_s + 0.1)
-        return attempt
+        if not has_given_up(sheet, attempt):
+            sheet.wake_in(-overdue_s + 0.1)
+            return attempt
+        why = "its agent has given up, and can't say so in the pointer"
     for machine in sheet.machines_of(attempt):
         if machine.record.phase is not InstancePhase.TERMINATING:
-            terminate(sheet, machine, f"it was asked to drain and did not end within {limit_s:.0f} s")
+            terminate(sheet, machine, why)
     return attempt
+
+
+def has_given_up(sheet: Sheet, attempt: Attempt) -> bool:
+    """All its nodes say that nothing of it runs any more, and that they will not write for it again."""
+    reports = [None if m.heard is None else m.heard.report for m in sheet.machines_of(attempt)]
+    return bool(reports) and all(
+        report is not None and report.generation == attempt.generation and report.state in GIVEN_UP
+        for report in reports
+    )
 
 
 def terminate(sheet: Sheet, machine: InstanceView, why: str) -> None:
@@ -117,7 +129,7 @@ def _lose(sheet: Sheet, attempt: Attempt) -> None:
         _close_lost(sheet, attempt, gone, ("the agent is silent", "all its machines are gone"))
     elif expired is not None:
         beyond = f"silent for {silence_s(expired):.0f} s, beyond the lease"
-        if not _pointer_is_fresh(sheet):
+        if not pointer_is_fresh(sheet):
             return
         _close_lost(sheet, attempt, Judged(Verdict.HOST_LOST, beyond), (beyond,))
         for machine in sheet.machines_of(attempt):
@@ -125,7 +137,7 @@ def _lose(sheet: Sheet, attempt: Attempt) -> None:
                 terminate(sheet, machine, beyond)
     elif not attempt.launches and sheet.view.listening_s > limits.lease_s + limits.lease_margin_s:
         unknown = f"no machine of it is known, and nothing was heard for {sheet.view.listening_s:.0f} s"
-        if _pointer_is_fresh(sheet):
+        if pointer_is_fresh(sheet):
             _close_lost(sheet, attempt, Judged(Verdict.HOST_LOST, unknown), (unknown,))
 
 
@@ -140,15 +152,6 @@ def _close_lost(sheet: Sheet, attempt: Attempt, verdict: Judged, witnesses: tupl
         plan_again(sheet, outcome.after_s, f"{verdict.verdict.value}: {verdict.why}")
     else:
         fail(sheet, outcome.why)
-
-
-def _pointer_is_fresh(sheet: Sheet) -> bool:
-    """Read just now; else it is asked for, and the closing waits for it."""
-    if sheet.view.now_s - sheet.view.pointer.begun_s <= POINTER_FRESH_S:
-        return True
-    sheet.call(ReadPointer(sheet.view.job.id))
-    sheet.wake_in(0.2)
-    return False
 
 
 def _is_barren(sheet: Sheet, attempt: Attempt) -> bool:

@@ -29,10 +29,9 @@ def close(
         closing=closing,
         last_step=step if step is not None else attempt.last_step,
     )
-    pointer = sheet.view.pointer.pointer
-    if pointer is not None and _still_runs(pointer, attempt):
-        still = tuple(entry for entry in sheet.progress.closed if entry[0] >= pointer.generation)
-        entry = (pointer.generation, pointer.writer)
+    entry = _writer_to_close(sheet.view.pointer.pointer, attempt)
+    if entry is not None:
+        still = tuple(known for known in sheet.progress.closed if known[0] >= entry[0])
         sheet.set_progress(closed=still if entry in still else (*still, entry))
     sheet.log(
         kind,
@@ -46,9 +45,14 @@ def close(
     return attempt
 
 
-def _still_runs(pointer: Pointer, attempt: Attempt) -> bool:
-    same = pointer.generation == attempt.generation
-    return attempt.claimed and same and pointer.state is PointerState.RUNNING
+def _writer_to_close(pointer: Pointer | None, attempt: Attempt) -> tuple[int, str] | None:
+    if not attempt.claimed:
+        return None
+    if pointer is None:
+        # It is gone. Should it be put back, it will name this writer as running.
+        return (attempt.generation, attempt.writer) if attempt.writer else None
+    runs = pointer.generation == attempt.generation and pointer.state is PointerState.RUNNING
+    return (pointer.generation, pointer.writer) if runs else None
 
 
 def _last_step(sheet: Sheet, attempt: Attempt) -> int | None:
@@ -65,7 +69,11 @@ def fail(sheet: Sheet, why: str) -> None:
         return
     sheet.set_progress(failed_number=sheet.view.job.wanted_number)
     sheet.become(JobState.FAILED, why)
-    sheet.log(Kind.TELL, f"{why}. Continue with `outlast resume {sheet.view.job.name}`")
+    sheet.log(Kind.TELL, f"{why}. {resume_hint(sheet)}")
+
+
+def resume_hint(sheet: Sheet) -> str:
+    return f"Continue with `outlast resume {sheet.view.job.name}`"
 
 
 def plan_again(sheet: Sheet, after_s: float, why: str) -> None:

@@ -27,6 +27,14 @@ class Goal:
         return self.kind is GoalKind.REST
 
 
+def note_wish(sheet: Sheet) -> None:
+    """When a wish is first seen. A person may have put the bucket right before it: what was read until
+    then does not answer it."""
+    number = sheet.view.job.wanted_number
+    if number != sheet.progress.wish_number:
+        sheet.set_progress(wish_number=number, wish_at=sheet.view.now_at)
+
+
 def heed_people(sheet: Sheet) -> None:
     """Takes a new wish over into the progress."""
     job = sheet.view.job

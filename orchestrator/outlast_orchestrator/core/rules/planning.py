@@ -10,6 +10,7 @@ from outlast_orchestrator.core.ports import Policy
 from outlast_orchestrator.core.rules.ending import fail
 from outlast_orchestrator.core.rules.machines import is_noticed
 from outlast_orchestrator.core.rules.people import goal_of
+from outlast_orchestrator.core.rules.pointer import pointer_is_fresh
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Asked, Attempt, Instance, InstancePhase, LaunchRequest
 from outlast_orchestrator.core.view import CallKind, InstanceView
@@ -36,7 +37,7 @@ def _take_generation(sheet: Sheet) -> None:
         sheet.waiting_for = f"the next try in {wait_s:.0f} s"
         sheet.wake_in(wait_s)
         return
-    if sheet.in_flight(CallKind.GENERATION, sheet.view.job.id):
+    if sheet.in_flight(CallKind.GENERATION, sheet.view.job.id) or not pointer_is_fresh(sheet):
         return
     pointer = sheet.view.pointer.pointer
     newest = max(sheet.progress.generation_max, pointer.generation if pointer is not None else 0)

@@ -10,14 +10,17 @@ from outlast.protocol.messages import AgentState, Failure
 from outlast.protocol.objects import Pointer, PointerState
 from outlast_orchestrator.core.actions import ReadPointer
 from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.evidence import is_silent
 from outlast_orchestrator.core.relaunch import Again, StopAndTell, after_failure
 from outlast_orchestrator.core.rules.ending import close, fail, plan_again
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import OVER, Attempt, AttemptPhase, JobState
 from outlast_orchestrator.core.view import CallKind, InstanceView
 
+FRESH_S = 5.0
 ROUTINE_READ_S = 30.0
 BUSY_READ_S = 1.0
+BEFORE_TRAINING = (AgentState.WAITING, AgentState.RESTORING)
 
 
 def look_at_pointer(sheet: Sheet) -> bool:
@@ -32,6 +35,18 @@ def look_at_pointer(sheet: Sheet) -> bool:
     else:
         sheet.wake_in(limit_s - age_s)
     return not view.pointer.problem
+
+
+def pointer_is_fresh(sheet: Sheet) -> bool:
+    """Read just now, and after the newest wish; else it is asked for, and what can't be undone waits."""
+    view = sheet.view
+    age_s = view.now_s - view.pointer.begun_s
+    older_than_the_wish = 0.0 <= view.now_at - sheet.progress.wish_at < age_s
+    if age_s <= FRESH_S and not older_than_the_wish:
+        return True
+    sheet.call(ReadPointer(view.job.id))
+    sheet.wake_in(0.2)
+    return False
 
 
 def _is_busy(sheet: Sheet) -> bool:
@@ -74,18 +89,16 @@ def take_pointer(sheet: Sheet) -> None:
         return
     attempt = _note_claim(sheet, attempt, pointer)
     if pointer.state is PointerState.RELEASED:
-        why = f"it released the job: {pointer.why or 'no reason given'}"
-        close(sheet, attempt, why, ("pointer",), kind=Kind.ATTEMPT_RELEASED)
+        _released(sheet, attempt, pointer)
     elif pointer.state is PointerState.ENDED:
         _ended(sheet, attempt, pointer)
 
 
 def _absent(sheet: Sheet) -> None:
     """No pointer is right before the first claim, and an alarm ever after: never a start at 0."""
-    claimed = sheet.claimed()
-    if sheet.progress.durable is None and claimed is None:
-        return
-    if sheet.progress.state in OVER:
+    if sheet.progress.durable is None and sheet.claimed() is None and not sheet.progress.closed:
+        return  # (a writer that was closed had claimed, whatever we learned of what it saved)
+    if sheet.progress.state in OVER or not pointer_is_fresh(sheet):
         return
     known = sheet.progress.durable
     step = f"step {known.step} was durable" if known is not None else "the job had claimed"
@@ -156,6 +169,29 @@ def _supersede(sheet: Sheet, pointer: Pointer) -> None:
     for attempt in sheet.open_attempts():
         if attempt.generation < pointer.generation and (attempt.claimed or attempt.abandoned):
             close(sheet, attempt, f"generation {pointer.generation} has claimed", ("pointer",))
+
+
+def _released(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
+    """Losing a machine costs no try, but what went wrong before the trainer could start does."""
+    if _last_word_is_due(sheet, attempt):
+        sheet.wake_in(0.5)
+        return
+    failure = _reported_failure(sheet, attempt)
+    why = f"it released the job: {pointer.why or 'no reason given'}"
+    close(sheet, attempt, why, ("pointer",), kind=Kind.ATTEMPT_RELEASED)
+    if failure is not None:
+        settle_failure(sheet, attempt, failure)
+
+
+def _last_word_is_due(sheet: Sheet, attempt: Attempt) -> bool:
+    """It released before it trained, and its report of why is still on its way."""
+    for machine in sheet.machines_of(attempt):
+        heard = machine.heard
+        if heard is None or is_silent(machine, sheet.view.limits):
+            continue
+        if heard.report.generation == attempt.generation and heard.report.state in BEFORE_TRAINING:
+            return True
+    return False
 
 
 def _ended(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
