@@ -63,30 +63,34 @@ def test_a_garbage_pointer_stops_the_job_and_put_back_it_goes_on(shared: Stage) 
     _cancel(shared, job, "garbage")
 
 
-def test_a_pointer_that_vanished_from_under_a_running_job_stops_it(shared: Stage) -> None:
-    name = "vanished"
-    env = {"STEPS": "100000", "TRACK": str(shared.folder / f"{name}.track"), "STEP_S": "0.05"}
-    job = shared.submit(name, {"counter.py": COUNTER}, run=COUNT, env=env)
+@pytest.mark.parametrize("damage", ["vanished", "overwritten"])
+def test_a_pointer_that_is_lost_under_a_running_job_stops_it_and_put_back_it_goes_on(
+    shared: Stage, damage: str
+) -> None:
+    env = {"STEPS": "100000", "TRACK": str(shared.folder / f"{damage}.track"), "STEP_S": "0.05"}
+    job = shared.submit(damage, {"counter.py": COUNTER}, run=COUNT, env=env)
     shared.until_saved(job)
     pointer = shared.job_folder(job) / "latest.json"
     away = pointer.rename(pointer.with_name("away"))
+    if damage == "overwritten":
+        pointer.write_bytes(GARBAGE)
     failed = shared.until_status(job, "it stops and tells", _stopped(shared, job, 1))
     assert "latest.json" in failed["why"]
     shared.until("its machine is released", lambda: not shared.living_machines(job))
     durable = json.loads(away.read_bytes())["head"]["step"]
-    shared.outlast("resume", name)
-    failed = shared.until_status(job, "it stops and tells again", _stopped(shared, job, 2))
-    assert "latest.json is gone" in failed["why"]
-    assert not pointer.exists()
-    assert set(first_steps(_steps(shared, name))) == {1}
-    away.rename(pointer)
-    shared.outlast("resume", name)
+    told = len(shared.events(job, "tell"))
+    shared.outlast("resume", damage)
+    failed = shared.until_status(job, "it stops and tells again", _stopped(shared, job, told + 1))
+    assert "latest.json" in failed["why"]
+    assert set(first_steps(_steps(shared, damage))) == {1}
+    away.replace(pointer)
+    shared.outlast("resume", damage)
     status = shared.until_state(job, "RUNNING")
     shared.until_saved(job, status["generation"])
-    begun = first_steps(_steps(shared, name))
+    begun = first_steps(_steps(shared, damage))
     assert len(begun) == 2
     assert begun[status["generation"]] == durable + 1
-    _cancel(shared, job, name)
+    _cancel(shared, job, damage)
 
 
 def _data_of(stage: Stage, job: str, number: int) -> Path:
