@@ -30,7 +30,8 @@ torch.set_num_threads(1)
 
 
 class Pace(TrainerCallback):
-    """Makes a step as slow as that of a real model, and writes it down where the test can see it."""
+    """Makes a step as slow as that of a real model, and writes it down where the test can see it. Just before
+    the end it waits for the test's word, so that an interruption never comes too late."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -39,6 +40,10 @@ class Pace(TrainerCallback):
             time.sleep(float(os.environ["STEP_S"]))
             with open(os.environ["TRACK"], "a") as track:
                 track.write(f"{os.environ['OUTLAST_GENERATION']} {state.global_step}\n")
+            while state.global_step == args.max_steps - args.save_steps and not os.path.exists(
+                os.environ["GO"]
+            ):
+                time.sleep(0.1)
 
 
 def main() -> None:
@@ -49,7 +54,6 @@ def main() -> None:
     options = parser.parse_args()
     set_seed(7)
     shape: dict[str, Any] = {
-        "vocab_size": 256,
         "n_positions": LENGTH,
         "n_embd": 32,
         "n_layer": 1,
@@ -63,7 +67,7 @@ def main() -> None:
         output_dir=options.output_dir,
         max_steps=options.max_steps,
         per_device_train_batch_size=4,
-        save_steps=10,
+        save_steps=20,
         logging_steps=10,
         report_to=[],
         disable_tqdm=True,

@@ -174,7 +174,9 @@ class Stage:
         """For the message of a test that failed."""
         status = self.status(job)
         lines = [f"{status['state']}: {status['why']}"]
-        lines += [f"{e['kind']} g{e['attempt']}: {e['why']}" for e in self.events(job)[-40:]]
+        for event in self.events(job)[-40:]:
+            lines.append(f"{event['kind']} g{event['attempt']}: {event['why']}")
+            lines += [f"  | {line}" for line in event["data"].get("tail", "").splitlines()]
         return "\n".join(lines)
 
     # the bucket, when it is a folder

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 from tests.e2e.stage import PYTHON, Stage, track
 
 SCRIPT = Path(__file__).with_name("hf_train.py")
-STEPS = 120
-STEP_S = 0.15
+STEPS = 100
+STEP_S = 0.2
 LIMIT_S = 120.0
 NOTICE_S = 25.0
 RUN = f"{PYTHON} train.py --output_dir checkpoints --max_steps {STEPS}"
@@ -46,19 +46,20 @@ def test_interrupted_twice_it_ends_with_the_weights_of_a_run_that_never_was(
     shared: Stage, tmp_path: Path
 ) -> None:
     undisturbed = _start_undisturbed(tmp_path / "undisturbed")
-    path = shared.folder / "hf.track"
+    path, go = shared.folder / "hf.track", tmp_path / "go"
     job = shared.submit(
         "hf",
         {"train.py": SCRIPT.read_text()},
         run=RUN,
         outputs=["final"],
-        env={**QUIET, "TRACK": str(path), "STEP_S": str(STEP_S)},
+        env={**QUIET, "TRACK": str(path), "STEP_S": str(STEP_S), "GO": str(go)},
         checkpoint={"resume_args": "--resume_from_checkpoint {resume_from}", "signal": "TERM"},
     )
     shared.until_saved(job, 1)
     shared.cloud.interrupt(shared.machine(job), notice_s=NOTICE_S)
     shared.until_saved(job, 2)
     shared.cloud.interrupt(shared.machine(job), notice=False)
+    go.touch()
     done = shared.until_state(job, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", shared.story(job)
 
