@@ -15,9 +15,11 @@ from outlast.facts import (
 )
 from outlast.fold_storage import later, mended, pointer_said, troubled
 from outlast.news import Committed, Pruned, SaveFound, SaveUnusable, Trouble, Uploaded, UploadMoved
-from outlast.view import AgentView, Assignment, Chore
+from outlast.view import AgentView, Ask, Assignment, Chore
 
 SAVING_NEWS = (SaveFound, SaveUnusable, UploadMoved, Uploaded, Committed, Pruned)
+
+CLOCK_SLACK_S = 0.1  # file times are as coarse as the kernel's tick
 
 SavingNews = SaveFound | SaveUnusable | UploadMoved | Uploaded | Committed | Pruned
 
@@ -40,7 +42,7 @@ def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentVie
     """Every complete save goes to the bucket, unless a newer one replaced it while it waited."""
     saving, ask, copy = assignment.saving, assignment.ask, news.copy
     save_s = saving.save_s
-    if ask is not None:
+    if ask is not None and _answers(view, assignment, ask, news.age_s):
         if ask.saves_since == 0:
             save_s = view.now_s - ask.at_s
         ask = replace(ask, saves_since=ask.saves_since + 1)
@@ -61,6 +63,13 @@ def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentVie
         why = f"step {replaced.step}: step {copy.step} was complete before its upload began"
         view = note(view, SAVE_SKIPPED, why, step=str(replaced.step))
     return view
+
+
+def _answers(view: AgentView, assignment: Assignment, ask: Ask, age_s: float) -> bool:
+    """A save that was begun before it was asked for is one of the trainer's own rhythm, however late it was
+    found. (Who reads the request says itself which save is the answer.)"""
+    begun_s = view.now_s - age_s
+    return assignment.trainer.progress.polls or begun_s >= ask.at_s - CLOCK_SLACK_S
 
 
 def _uploaded(view: AgentView, assignment: Assignment, news: Uploaded) -> AgentView:

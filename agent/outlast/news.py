@@ -138,6 +138,7 @@ class Killed:
 class SaveFound:
     generation: int
     copy: StableCopy
+    age_s: float = 0.0  # since the trainer began to write it
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def stable_copy(
     def drop() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
-    return StableCopy(found.step, found.kind, found.confidence, tuple(files), drop, final)
+    return _copy_of(found, tuple(files), drop, final)
 
 
 def guarded(found: Found, *, final: bool = False) -> StableCopy | Changed:
@@ -98,7 +98,14 @@ def guarded(found: Found, *, final: bool = False) -> StableCopy | Changed:
         drop()
         return Changed(f"step {found.step} changed: {error}")
     files = tuple(StableFile(f.path, s) for f, s in zip(found.files, sources, strict=True))
-    return StableCopy(found.step, found.kind, found.confidence, files, drop, final)
+    return _copy_of(found, files, drop, final)
+
+
+def _copy_of(
+    found: Found, files: tuple[StableFile, ...], drop: Callable[[], None], final: bool
+) -> StableCopy:
+    begun_at = min(file.mtime_ns for file in found.files) / 1e9
+    return StableCopy(found.step, found.kind, found.confidence, files, drop, final, begun_at=begun_at)
 
 
 def _link(file: FoundFile, target: Path) -> bool:

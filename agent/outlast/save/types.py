@@ -28,6 +28,7 @@ class StableCopy:
     drop: Callable[[], None]
     final: bool = False
     gate: str = ""
+    begun_at: float = 0.0  # by the node's wall clock: when its oldest file was written; 0: not known
 
     @property
     def bytes(self) -> int:

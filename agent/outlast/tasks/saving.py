@@ -101,7 +101,9 @@ class FinderTask:
         for why in seen.discarded:
             self._post(SaveUnusable(generation, why))
         if seen.copy is not None:
-            self._post(SaveFound(generation, seen.copy))
+            begun_at = seen.copy.begun_at
+            age_s = max(0.0, self._runtime.wall_s() - begun_at) if begun_at else 0.0
+            self._post(SaveFound(generation, seen.copy, age_s))
         return seen.pending
 
 

@@ -159,8 +159,8 @@ class Scene:
         acts = self.hear(Killed(1, TrainerExit(143), self.assignment.trainer.progress))
         return acts + self.hear(Settled(1))
 
-    def saves(self, step: int) -> list[Act]:
-        return self.hear(SaveFound(1, copy(step)))
+    def saves(self, step: int, age_s: float = 0.0) -> list[Act]:
+        return self.hear(SaveFound(1, copy(step), age_s))
 
     def uploads(self, step: int) -> list[Act]:
         acts = self.hear(Uploaded(1, draft(step)))

@@ -65,6 +65,18 @@ def test_who_names_the_step_of_its_final_save_is_believed() -> None:
     only(scene.later(10.0), Kill)
 
 
+def test_a_save_that_was_begun_before_the_request_is_no_answer_to_it_however_late_it_was_found() -> None:
+    """The Hugging Face Trainer's saves are found seconds after they were written: its own final save comes
+    after them, and whoever kills it before loses steps that it was about to save."""
+    scene = Scene().running()
+    scene.notice(120.0)
+    scene.later(2.0)
+    scene.saves(9, age_s=5.0)
+    assert none_of(scene.later(30.0), Kill)
+    scene.saves(11, age_s=5.0)
+    only(scene.later(5.0), Kill)
+
+
 def test_a_final_save_that_does_not_fit_makes_way_for_the_upload_under_way() -> None:
     scene = Scene().running()
     saving = replace(scene.assignment.saving, save_s=40.0, upload_s=60.0)

@@ -145,3 +145,16 @@ def test_links_are_followed_and_staging_of_an_earlier_process_is_cleared(tmp_pat
     assert not (tmp_path / "staging").exists()
     with pytest.raises(OSError, match="No such file"):
         copy.files[0].source.read(0, 1)
+
+
+@pytest.mark.parametrize(
+    "take", [lambda found, to: stable_copy(found, to, "n1"), lambda found, _: guarded(found)]
+)
+def test_a_copy_knows_when_the_trainer_began_to_write_it(
+    tmp_path: Path, take: Callable[[Found, Path], StableCopy | Changed | NoSpace]
+) -> None:
+    folder = hugging_face(tmp_path / "c", 10)
+    os.utime(folder / "model.safetensors", (1_000.0, 1_000.0))
+    copy = made(take(find(tmp_path / "c"), tmp_path / "staging"))
+    assert copy.begun_at == 1_000.0
+    copy.drop()
