@@ -81,6 +81,7 @@ class PointerWorld:
             self.clock.run((hour + 1) * 3600.0)
             if self.violations():
                 break
+        self.clock.close()
         return self.violations()
 
     def violations(self) -> list[Violation]:

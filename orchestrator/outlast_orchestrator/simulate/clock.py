@@ -82,6 +82,12 @@ class Process:
         for run in self.on_death:
             run()
 
+    def vanish(self) -> None:
+        """Without a trace, when the world ends."""
+        self.alive = False
+        self.on_death.clear()
+        self._bury()
+
     def _bury(self) -> None:
         for task in list(self._tasks):
             self.clock.bury(task)
@@ -138,13 +144,23 @@ class SimClock:
         self._count = 0
         self._order = self.stream("order")
         self._task: Task | None = None
+        self._processes: list[Process] = []
 
     def stream(self, name: str) -> Dice:
         """Chance of its own for each concern: a new fault kind does not change the others' draws."""
         return Dice(f"{self.seed}/{name}")
 
     def process(self, name: str, skew_s: float = 0.0) -> Process:
-        return Process(self, name, skew_s)
+        process = Process(self, name, skew_s)
+        self._processes.append(process)
+        return process
+
+    def close(self) -> None:
+        """The end of the world: every task lets go of its stack, and nothing more happens."""
+        for process in self._processes:
+            process.vanish()
+        self._processes.clear()
+        self._heap.clear()
 
     def current(self) -> Process | None:
         return self._task.process if self._task else None

@@ -45,7 +45,7 @@ class People:
         dice = self._dice
         profile = Profile(
             job=name,
-            steps=dice.randrange(60, 240),
+            steps=dice.randrange(40, 160),
             step_s=dice.choice((20.0, 45.0, 90.0)),
             save_every=dice.choice((5, 10, 20)),
             save_s=round(dice.uniform(1.0, 12.0), 1),
