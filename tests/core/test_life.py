@@ -43,7 +43,7 @@ from outlast_orchestrator.core.types import (
     Restart,
     Wanted,
 )
-from outlast_orchestrator.core.view import Call, CallDone, CallKind, PointerSeen
+from outlast_orchestrator.core.view import Call, CallDone, CallKind, EndProof, PointerSeen
 
 
 def answered(generation: int) -> tuple[CallDone, ...]:
@@ -235,3 +235,16 @@ def test_a_checkpoint_that_is_reported_is_looked_up_in_the_pointer_soon() -> Non
     assert after(reading, decision).progress.durable == REF
     known = heard("m1", 1, AgentState.RUNNING, save=SaveStatus(durable=REF))
     assert not actions(decided(replace(reading, instances=(machine("m1", known),))), ReadPointer)
+
+
+def test_the_permission_to_continue_outlives_a_machine_that_is_lost_before_its_claim() -> None:
+    """Found by the simulation: the next attempt waited for ever for a word that its forerunner had taken."""
+    _, values = crashed()
+    crash = after(running(**values))
+    taken = after(replace(crash, now_at=NOW_AT + 10, done=answered(2)))
+    gone = after(replace(taken, instances=(lost("m1", 2, EndProof.HOST),)))
+    assert not gone.attempts[-1].open
+    again = after(replace(gone, done=answered(3)))
+    assert again.attempts[-1].permission_over_ended == "w1"
+    claimed = after(replace(again, pointer=PointerSeen(NOW_S, pointer(3), "")))
+    assert claimed.progress.pending_over_ended == ""

@@ -98,7 +98,5 @@ def _generation(sheet: Sheet, done: CallDone) -> None:
     sheet.set_progress(
         generation_max=max(progress.generation_max, done.generation),
         restart_done=max(progress.restart_done, job.restart.number),
-        pending_over_ended="",
-        pending_start_from=None,
     )
     sheet.log(Kind.ATTEMPT_PLANNED, f"generation {done.generation} is taken", attempt, id=attempt.id)

@@ -129,6 +129,7 @@ def _adopt(sheet: Sheet, pointer: Pointer) -> None:
     )
     sheet.attempts[pointer.generation] = attempt
     sheet.set_progress(generation_max=pointer.generation)
+    _use_up(sheet)
     sheet.log(Kind.ATTEMPT_ADOPTED, "the pointer names a generation that the store does not know", attempt)
 
 
@@ -152,10 +153,17 @@ def _note_durable(sheet: Sheet, pointer: Pointer) -> None:
         sheet.set_progress(durable=pointer.head, durable_at=sheet.view.now_at)
 
 
+def _use_up(sheet: Sheet) -> None:
+    """What a person or a failure allowed holds until somebody has claimed with it: a machine that is lost
+    before its claim must not take the permission with it."""
+    sheet.set_progress(pending_over_ended="", pending_start_from=None)
+
+
 def _note_claim(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Attempt:
     if attempt.claimed:
         return attempt
     head = pointer.started_from
+    _use_up(sheet)
     attempt = sheet.set_attempt(
         attempt, claimed=True, writer=pointer.writer, start_step=head.step if head else 0
     )
