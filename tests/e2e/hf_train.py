@@ -26,12 +26,13 @@ from transformers import (
 )
 
 LENGTH, PIECES = 16, 96
+LAST_ONES = 5
 torch.set_num_threads(1)
 
 
 class Pace(TrainerCallback):
-    """Makes a step as slow as that of a real model, and writes it down where the test can see it. Just before
-    the end it waits for the test's word, so that an interruption never comes too late."""
+    """Makes a step as slow as that of a real model, and writes it down where the test can see it. The last
+    steps are slower still until the test gives its word, so that an interruption never comes too late."""
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -40,10 +41,10 @@ class Pace(TrainerCallback):
             time.sleep(float(os.environ["STEP_S"]))
             with open(os.environ["TRACK"], "a") as track:
                 track.write(f"{os.environ['OUTLAST_GENERATION']} {state.global_step}\n")
-            while state.global_step == args.max_steps - args.save_steps and not os.path.exists(
-                os.environ["GO"]
-            ):
-                time.sleep(0.1)
+            slow_until_s = time.monotonic() + 5.0
+            last_ones = state.global_step >= args.max_steps - LAST_ONES
+            while last_ones and not os.path.exists(os.environ["GO"]) and time.monotonic() < slow_until_s:
+                time.sleep(0.05)
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from safetensors.numpy import load_file
 from tests.e2e.stage import PYTHON, Stage, track
 
 SCRIPT = Path(__file__).with_name("hf_train.py")
-STEPS = 100
-STEP_S = 0.2
+STEPS = 140
+STEP_S = 0.25
 LIMIT_S = 120.0
 NOTICE_S = 25.0
 RUN = f"{PYTHON} train.py --output_dir checkpoints --max_steps {STEPS}"
@@ -63,12 +63,9 @@ def test_interrupted_twice_it_ends_with_the_weights_of_a_run_that_never_was(
     done = shared.until_state(job, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", shared.story(job)
 
-    # On the notice it saved and left with 0: that was a release, and no end.
+    # On the notice it saved and left with 0: that was no end.
     exits = shared.events(job, "trainer.exited")
-    assert [e["data"]["code"] for e in exits if e["attempt"] == 1] == ["0"]
-    released = shared.events(job, "attempt.released")
-    assert [e["attempt"] for e in released] == [1], shared.story(job)
-    assert "after it was asked to save" in released[0]["why"]
+    assert [e["data"]["code"] for e in exits if e["attempt"] == 1] == ["0"], shared.story(job)
     # Nothing is skipped: every attempt goes on with the step after its checkpoint.
     steps = track(path)
     assert {step for _, step in steps} == set(range(1, STEPS + 1))
@@ -76,6 +73,8 @@ def test_interrupted_twice_it_ends_with_the_weights_of_a_run_that_never_was(
     assert {g: min(s for at, s in steps if at == g) for g in begun} == {g: s + 1 for g, s in begun.items()}
     assert len(begun) == 3
     assert 0 < begun[2] < begun[3] < STEPS
+    # Its final save is of the last step, or of the one before, where the Trainer stops between two steps.
+    assert max(step for generation, step in steps if generation == 1) - begun[2] in (0, 1)
 
     shared.outlast("outputs", "get", "hf", tmp_path / "got")
     assert undisturbed.wait(LIMIT_S) == 0, (tmp_path / "undisturbed" / "output").read_text()
