@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -50,7 +50,8 @@ class Sums:
         )
 
 
-def sweep(seeds: Iterable[int]) -> Sums:
+def sweep(seeds: Iterable[int], tell: Callable[[str], None] = lambda _line: None) -> Sums:
+    """`tell` hears of a broken seed at once."""
     sums = Sums()
     with quiet():
         for seed in seeds:
@@ -59,6 +60,7 @@ def sweep(seeds: Iterable[int]) -> Sums:
             sums.add(world)
             if found:
                 sums.broken.append(f"seed {seed}: {found[0]}\n  {AGAIN.format(seed=seed)}")
+                tell(sums.broken[-1])
     return sums
 
 
