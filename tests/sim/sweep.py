@@ -11,6 +11,7 @@ from tests.sim.quiet import quiet
 from outlast_orchestrator.simulate.world import World
 
 SEEDS_FILE = Path(__file__).with_name("seeds.txt")
+OPEN_FILE = Path(__file__).with_name("open_seeds.txt")
 AGAIN = "python -m tests.sim --seed {seed} --trace"
 
 
@@ -66,5 +67,14 @@ def sweep(seeds: Iterable[int], tell: Callable[[str], None] = lambda _line: None
 
 def known_seeds() -> list[int]:
     """Seeds that once found a fault, one a line, with a word on what it was."""
-    lines = SEEDS_FILE.read_text().splitlines()
+    return _listed(SEEDS_FILE)
+
+
+def open_seeds() -> list[int]:
+    """Seeds that break a checker today."""
+    return _listed(OPEN_FILE)
+
+
+def _listed(path: Path) -> list[int]:
+    lines = path.read_text().splitlines()
     return [int(line.split()[0]) for line in lines if line.strip() and not line.startswith("#")]
