@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 FILLING = "filling"
+LABEL = "outlast-test-"  # and the pid of the tests
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,25 @@ def small_disk(folder: Path, size: str = "4m") -> Iterator[SmallDisk]:
     if os.geteuid() != 0:
         assert not os.environ.get("CI"), "in CI nothing is skipped: run as root"
         pytest.skip("a file system of its own can be mounted only as root: run the tests as root")
+    _forget_leftovers()
     folder.mkdir(parents=True, exist_ok=True)
-    _mount("-t", "tmpfs", "-o", f"size={size},mode=0700", "outlast-test", str(folder))
+    _mount("-t", "tmpfs", "-o", f"size={size},mode=0700", f"{LABEL}{os.getpid()}", str(folder))
     try:
         yield SmallDisk(folder)
     finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        _unmount(str(folder))
+
+
+def _forget_leftovers() -> None:
+    """Those of a test run that was killed: they would stay until the machine is started anew."""
+    for line in Path("/proc/self/mounts").read_text().splitlines():
+        label, folder = line.split()[:2]
+        if label.startswith(LABEL) and not Path(f"/proc/{label.removeprefix(LABEL)}").exists():
+            _unmount(folder)
+
+
+def _unmount(folder: str) -> None:
+    subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 def _mount(*words: str) -> None:
