@@ -57,11 +57,11 @@ def _forget_leftovers() -> None:
     for line in Path("/proc/self/mounts").read_text().splitlines():
         label, folder = line.split()[:2]
         if label.startswith(LABEL) and not Path(f"/proc/{label.removeprefix(LABEL)}").exists():
-            _unmount(folder)
+            _unmount(folder, sure=False)  # another worker may be at it too
 
 
-def _unmount(folder: str) -> None:
-    subprocess.run(["umount", "--lazy", folder], check=True)
+def _unmount(folder: str, *, sure: bool = True) -> None:
+    subprocess.run(["umount", "--lazy", folder], check=sure, capture_output=True)
 
 
 def _mount(*words: str) -> None:
