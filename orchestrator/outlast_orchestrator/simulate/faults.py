@@ -136,8 +136,9 @@ class Faults:
         machine = self._any_machine()
         if machine is None:
             return False
+        self._told("host died", machine.id, machine.id)
         self._api.cloud.end(machine, EndProof.HOST, "its host died")
-        return self._told("host died", machine.id, machine.id)
+        return True
 
     # the cloud's API
 

@@ -76,13 +76,21 @@ def _why_unwanted(sheet: Sheet, attempt: Attempt) -> str:
     expired = [m for m in machines if m.record.installed and lease_is_over(m, sheet.view.limits)]
     if expired:
         return f"its node has been silent for {silence_s(expired[0]):.0f} s, beyond the lease"
-    # Getting ready is what a node does, while somebody listens: an hour in which there was no machine, or
-    # no controller, is no reason to give up.
-    heard_of_s = min(sheet.view.now_at - attempt.planned_at, sheet.view.listening_s)
-    prepares = attempt.phase is AttemptPhase.PREPARING and any(m.record.installed for m in machines)
-    if prepares and heard_of_s > sheet.view.limits.prepare_limit_s:
-        return f"it was not ready within {sheet.view.limits.prepare_limit_s:.0f} s"
+    limit_s = sheet.view.limits.prepare_limit_s
+    if attempt.phase is AttemptPhase.PREPARING and _preparing_s(sheet, attempt) > limit_s:
+        return f"it was not ready within {limit_s:.0f} s"
     return ""
+
+
+def _preparing_s(sheet: Sheet, attempt: Attempt) -> float:
+    """For how long its node has been heard to get ready, by this controller.
+
+    An hour without a machine, or without a controller, is no reason to give up.
+    """
+    view = sheet.view
+    heard = [machine.heard for machine in sheet.machines_of(attempt) if machine.heard is not None]
+    listened_s = max((view.now_s - one.state_s for one in heard), default=0.0)
+    return min(view.now_at - attempt.planned_at, listened_s)
 
 
 def _finish(sheet: Sheet, attempt: Attempt) -> None:

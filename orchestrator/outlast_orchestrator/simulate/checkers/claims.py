@@ -16,19 +16,25 @@ class Claims(Checker):
         self._closed: set[tuple[str, int, str]] = set()
         self._wishes: dict[str, float] = {}  # job → when a person last changed what is wanted
         self._ended_s: dict[str, float] = {}
+        self._restarts: dict[str, int] = {}  # job → asked for
+        self._restarts_done: dict[str, int] = {}  # job → carried out
+        self._restarts_at_end: dict[str, int] = {}  # job → carried out when it ended
 
     def saw(self, fact: Fact) -> None:
         if isinstance(fact, StoreWrote):
             for row in fact.rows:
                 if isinstance(row, Progress):
                     self._closed.update((row.job, generation, writer) for generation, writer in row.closed)
+                    self._restarts_done[row.job] = row.restart_done
                 elif isinstance(row, Job):
                     self._wishes[row.id] = self.now_s
+                    self._restarts[row.id] = row.restart.number
 
     def moved(self, move: Move) -> None:
         job, by, before, after = move.job, move.by, move.before, move.after
         if after.state is PointerState.ENDED:
             self._ended_s[job] = self.now_s
+            self._restarts_at_end[job] = self._restarts_done.get(job, 0)
         if before is None or (before.generation, before.writer) == (
             after.generation,
             after.writer,
@@ -43,4 +49,6 @@ class Claims(Checker):
             self.broken(f"{over}, which ended with 0 and nobody asked for more")
 
     def _asked(self, job: str) -> bool:
-        return self._wishes.get(job, 0.0) > self._ended_s.get(job, 0.0)
+        """After the end; or before it, by a restart that the controller came to only later."""
+        waiting = self._restarts.get(job, 0) > self._restarts_at_end.get(job, 0)
+        return waiting or self._wishes.get(job, 0.0) > self._ended_s.get(job, 0.0)

@@ -9,6 +9,7 @@ from outlast_orchestrator.simulate.checkers.base import Checker, machine_of
 from outlast_orchestrator.simulate.history import (
     Fact,
     Fault,
+    MachineEnded,
     Noticed,
     ProcessDied,
     StoreWrote,
@@ -39,6 +40,7 @@ class NoticedLoss(Checker):
         self._alive: dict[str, TrainerStarted] = {}
         self._leaving: dict[str, _Leaving] = {}
         self._disturbed_until_s: dict[str, float] = {}
+        self._gone: set[str] = set()
         self.judged = 0
 
     def saw(self, fact: Fact) -> None:
@@ -54,6 +56,8 @@ class NoticedLoss(Checker):
             self._started(fact)
         elif isinstance(fact, TrainerEnded):
             self._ended(fact)
+        elif isinstance(fact, MachineEnded):
+            self._gone.add(fact.machine)
         elif isinstance(fact, ProcessDied):
             self._died(machine_of(fact.process))
 
@@ -63,9 +67,8 @@ class NoticedLoss(Checker):
             return  # it is between controller and cloud: nothing that a save needs
         until_s = max(fault.until_s, self.now_s, self._disturbed_until_s.get(fault.machine, 0.0))
         self._disturbed_until_s[fault.machine] = until_s
-        for machine in [m for m in self._leaving if fault.machine in ("", m)]:
-            if self._leaving[machine].step is None:
-                del self._leaving[machine]
+        for machine in [m for m in self._leaving if fault.machine in ("", m) and m not in self._gone]:
+            del self._leaving[machine]
 
     def _died(self, machine: str) -> None:
         """With the machine, after its trainer had left, is what is to be expected; before is bad luck."""
