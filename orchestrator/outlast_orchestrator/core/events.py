@@ -23,6 +23,7 @@ class Kind(str, enum.Enum):
     ATTEMPT_ABANDONED = "attempt.abandoned"
     ATTEMPT_RELEASED = "attempt.released"
     ATTEMPT_CLOSED = "attempt.closed"
+    ATTEMPT_ENDED_LATE = "attempt.ended-late"
     ATTEMPT_FAILED = "attempt.failed"
     ATTEMPT_ADOPTED = "attempt.adopted"
     # instances

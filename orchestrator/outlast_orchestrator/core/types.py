@@ -237,6 +237,7 @@ class Progress:
     wish_number: int = 0  # last `wanted_number` seen, and when (wall clock): what was read before is past
     wish_at: float = 0.0
     exit_code: int | None = None
+    ended_writer: str = ""  # the newest one whose end, written in the pointer, was taken
     pending_over_ended: str = ""  # writer of the ended attempt that the next one to claim may continue
     pending_start_from: ManifestRef | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from outlast.protocol.messages import OVER, AgentState
 from outlast_orchestrator.core.actions import Launch, TakeGeneration
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent
@@ -16,6 +17,7 @@ from outlast_orchestrator.core.types import Asked, Attempt, Instance, InstancePh
 from outlast_orchestrator.core.view import CallKind, InstanceView
 
 ALIVE = (InstancePhase.LAUNCHING, InstancePhase.BOOTING, InstancePhase.READY)
+LAST_WORD_S = 15.0  # how long a node that has just left an attempt may take to say so
 
 
 def plan(sheet: Sheet, policy: Policy) -> None:
@@ -50,12 +52,16 @@ def _find_machine(sheet: Sheet, attempt: Attempt, policy: Policy) -> None:
     if any(m.record.phase in ALIVE or not _may_be_replaced(m) for m in machines):
         return
     attempt = sheet.set_attempt(attempt, launches=())
-    spare = next((m for m in _sorted(sheet) if _is_spare(sheet, m)), None)
-    if spare is not None:
-        sheet.set_attempt(attempt, launches=(spare.record.launch_id,))
+    spares = [machine for machine in _sorted(sheet) if _is_spare(sheet, machine)]
+    free = next((machine for machine in spares if _is_free(machine)), None)
+    if free is not None:
+        sheet.set_attempt(attempt, launches=(free.record.launch_id,))
         sheet.log(Kind.ATTEMPT_ASSIGNED, "on the machine that is there already", attempt)
-        return
-    _launch(sheet, attempt, policy)
+    elif spares and sheet.view.now_at - attempt.planned_at < LAST_WORD_S:
+        sheet.waiting_for = "what its last machine says"
+        sheet.wake_in(0.5)
+    else:
+        _launch(sheet, attempt, policy)
 
 
 def _may_be_replaced(machine: InstanceView) -> bool:
@@ -75,6 +81,12 @@ def _is_spare(sheet: Sheet, machine: InstanceView) -> bool:
     if is_silent(machine, sheet.view.limits) or is_noticed(machine):
         return False
     return all(machine.record.launch_id not in a.launches for a in sheet.open_attempts())
+
+
+def _is_free(machine: InstanceView) -> bool:
+    """It says so itself. A node that left on a notice, with its report still on its way, is about to end."""
+    state = machine.heard.report.state if machine.heard is not None else None
+    return state in OVER or state is AgentState.IDLE
 
 
 def _launch(sheet: Sheet, attempt: Attempt, policy: Policy) -> None:

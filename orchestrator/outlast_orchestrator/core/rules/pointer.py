@@ -85,7 +85,11 @@ def take_pointer(sheet: Sheet) -> None:
     attempt = sheet.attempts.get(pointer.generation)
     if attempt is not None and not attempt.open and not attempt.claimed:
         attempt = _late_claim(sheet, attempt, pointer)
-    if attempt is None or not attempt.open:
+    if attempt is None:
+        return
+    if not attempt.open:
+        if pointer.state is PointerState.ENDED and attempt.writer in ("", pointer.writer):
+            _ended_late(sheet, attempt, pointer)
         return
     attempt = _note_claim(sheet, attempt, pointer)
     if pointer.state is PointerState.RELEASED:
@@ -203,20 +207,47 @@ def _last_word_is_due(sheet: Sheet, attempt: Attempt) -> bool:
 
 
 def _ended(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
+    sheet.set_progress(ended_writer=pointer.writer)
     code = pointer.exit_code
     if code == 0:
-        close(
-            sheet, attempt, "the trainer ended by itself with 0, and its outputs are verified", ("pointer",)
-        )
-        sheet.set_progress(exit_code=0, failures=0, fruitless=0)
-        sheet.become(JobState.SUCCEEDED, "the trainer ended with 0 and its outputs are in the bucket")
+        why = "the trainer ended by itself with 0, and its outputs are verified"
+        close(sheet, attempt, why, ("pointer",))
+        _succeed(sheet)
         return
-    failure = _reported_failure(sheet, attempt) or Failure(
-        "trainer", pointer.why or f"the trainer ended with {code}", exit_code=code
-    )
+    failure = _failure_of(sheet, attempt, pointer)
     close(sheet, attempt, failure.message, ("pointer",))
     sheet.set_progress(exit_code=code, pending_over_ended=pointer.writer)
     settle_failure(sheet, attempt, failure)
+
+
+def _ended_late(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
+    """It was closed as lost or given up, and ended before anybody claimed over it: an end is an end."""
+    if sheet.progress.ended_writer == pointer.writer:
+        return  # taken already
+    sheet.set_progress(ended_writer=pointer.writer)
+    why = f"it had been closed ({attempt.closing.why if attempt.closing else ''}), but the pointer says ended"
+    sheet.log(Kind.ATTEMPT_ENDED_LATE, why, attempt, exit_code=pointer.exit_code)
+    if pointer.exit_code == 0:
+        _succeed(sheet)
+        return
+    sheet.set_progress(exit_code=pointer.exit_code, pending_over_ended=pointer.writer)
+    for waiting in sheet.open_attempts():
+        if not waiting.claimed:  # it was planned over a closed writer, and finds an ended one
+            sheet.set_attempt(waiting, permission_over_ended=pointer.writer)
+    if sheet.progress.state not in OVER:
+        settle_failure(sheet, attempt, _failure_of(sheet, attempt, pointer))
+
+
+def _succeed(sheet: Sheet) -> None:
+    sheet.set_progress(exit_code=0, failures=0, fruitless=0)
+    sheet.become(JobState.SUCCEEDED, "the trainer ended with 0 and its outputs are in the bucket")
+
+
+def _failure_of(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Failure:
+    code = pointer.exit_code
+    return _reported_failure(sheet, attempt) or Failure(
+        "trainer", pointer.why or f"the trainer ended with {code}", exit_code=code
+    )
 
 
 def _reported_failure(sheet: Sheet, attempt: Attempt) -> Failure | None:
