@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from tests.contracts.buckets import KINDS, Open
+from tests.servers.postgres import Postgres, postgres
 from tests.servers.seaweedfs import S3Server, seaweedfs
 
 from outlast.ports import Bucket
@@ -14,6 +15,12 @@ from outlast.ports import Bucket
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Postgres]:
+    with postgres() as server:
         yield server
 
 

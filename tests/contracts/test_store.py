@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.contracts.rows import attempt, instance, job, progress
 from tests.fakes.hand_clock import HandClock
+from tests.servers.postgres import Postgres
 
 from outlast_orchestrator.core.errors import Deposed, StoreError, UserError
 from outlast_orchestrator.core.events import Event, Kind
@@ -23,26 +24,37 @@ from outlast_orchestrator.core.types import (
     Wanted,
 )
 from outlast_orchestrator.simulate.store import MemoryStore
-from outlast_orchestrator.store.db import open_store
+from outlast_orchestrator.store.db import SqlStore, open_store
 
 SAID = Event(Kind.JOB_SUBMITTED, "submitted by a test", "j1")
 
-Open = Callable[[HandClock, Path], Store]
+Open = Callable[[HandClock, pytest.FixtureRequest], Store]
 
 
-def _sqlite_file(clock: HandClock, folder: Path) -> Store:
+def _sqlite_file(clock: HandClock, request: pytest.FixtureRequest) -> Store:
+    folder: Path = request.getfixturevalue("tmp_path")
     return open_store(f"sqlite:///{folder / 'outlast.db'}", clock)
 
 
-def _sqlite_memory(clock: HandClock, _folder: Path) -> Store:
+def _sqlite_memory(clock: HandClock, _request: pytest.FixtureRequest) -> Store:
     return open_store("sqlite://", clock)
 
 
-def _simulated(clock: HandClock, _folder: Path) -> Store:
+def _postgres(clock: HandClock, request: pytest.FixtureRequest) -> Store:
+    server: Postgres = request.getfixturevalue("postgres_server")
+    return open_store(server.fresh(), clock)
+
+
+def _simulated(clock: HandClock, _request: pytest.FixtureRequest) -> Store:
     return MemoryStore(clock, "0123456789abcdef")
 
 
-OPENERS: dict[str, Open] = {"file": _sqlite_file, "memory": _sqlite_memory, "simulated": _simulated}
+OPENERS: dict[str, Open] = {
+    "file": _sqlite_file,
+    "memory": _sqlite_memory,
+    "postgres": _postgres,
+    "simulated": _simulated,
+}
 
 
 @pytest.fixture
@@ -51,8 +63,11 @@ def clock() -> HandClock:
 
 
 @pytest.fixture(params=OPENERS)
-def store(request: pytest.FixtureRequest, clock: HandClock, tmp_path: Path) -> Store:
-    return OPENERS[request.param](clock, tmp_path)
+def store(request: pytest.FixtureRequest, clock: HandClock) -> Iterator[Store]:
+    opened = OPENERS[request.param](clock, request)
+    yield opened
+    if isinstance(opened, SqlStore):
+        opened.close()
 
 
 @pytest.fixture

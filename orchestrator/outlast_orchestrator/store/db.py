@@ -17,6 +17,7 @@ from outlast_orchestrator.store.engine import open_engine, reading, store_file, 
 from outlast_orchestrator.store.leadership import Leadership, check_term
 from outlast_orchestrator.store.migrate import migrate
 from outlast_orchestrator.store.tables import StoreRow, TokenRow
+from outlast_orchestrator.store.upsert import add_missing
 
 OWNER_BYTES = 8
 _ID = 1
@@ -46,13 +47,11 @@ class SqlStore:
             row = session.get(StoreRow, _ID)
             if row is not None:
                 return row.owner
+        owner = self._clock.token(OWNER_BYTES)
         with writing(self.engine) as session:
-            row = session.get(StoreRow, _ID)
-            if row is None:
-                owner = self._clock.token(OWNER_BYTES)
-                row = StoreRow(id=_ID, owner=owner, created_at=self._clock.wall_s())
-                session.add(row)
-            return row.owner
+            born = {"id": _ID, "owner": owner, "created_at": self._clock.wall_s()}
+            add_missing(session, StoreRow, born)  # two controllers may open a new store at once
+            return session.exec(select(StoreRow.owner).where(StoreRow.id == _ID)).one()
 
     def close(self) -> None:
         self.engine.dispose()

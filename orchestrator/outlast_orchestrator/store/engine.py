@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session
@@ -16,6 +16,25 @@ from outlast_orchestrator.core.errors import StoreError
 
 BUSY_TIMEOUT_MS = 5_000
 _WRITES = "outlast_writes"  # execution option: this transaction will write
+_POSTGRES = "postgresql"
+# A controller that is suspended in the middle of a transaction holds its locks, the leadership's among
+# them, for as long as it sleeps: PostgreSQL ends such a transaction, and nobody waits longer for a lock.
+_POSTGRES_LIMITS_MS = {
+    "idle_in_transaction_session_timeout": BUSY_TIMEOUT_MS,
+    "lock_timeout": 2 * BUSY_TIMEOUT_MS,
+    "statement_timeout": 6 * BUSY_TIMEOUT_MS,
+}
+# psycopg's own; a URL may say otherwise. A host that vanished is noticed in half a minute.
+_POSTGRES_CONNECT = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "20000",
+}
+# The calls' threads and the API's ask at the same time; two controllers stay below PostgreSQL's usual 100.
+_POSTGRES_POOL = {"pool_size": 10, "max_overflow": 30, "pool_pre_ping": True}
+_MIGRATING = 0x6F75746C  # PostgreSQL's advisory lock under which tables are made
 
 # What a database says → what a person can do about it.
 _MENDS = (
@@ -26,6 +45,10 @@ _MENDS = (
     ("unable to open", "cannot be opened: does the folder exist, and may this user write there?"),
     ("database is locked", "is locked by another process for too long"),
     ("disk I/O error", "cannot be read or written: the disk reports an error"),
+    ("No space left on device", "cannot grow, the disk is full: free some space; nothing was lost"),
+    ("read-only transaction", "is read-only: it is a standby, or was set so; name the primary"),
+    ("lock timeout", "is locked by another process for too long"),
+    ("idle-in-transaction", "took a transaction back: this process stood still in the middle of it"),
 )
 
 
@@ -44,10 +67,13 @@ def open_engine(url: str) -> Engine:
     options: dict[str, Any] = {}
     if sqlite and parsed.database in (None, "", ":memory:"):
         options = {"poolclass": StaticPool, "connect_args": {"check_same_thread": False}}
+    elif parsed.get_backend_name() == _POSTGRES:
+        options, parsed = dict(_POSTGRES_POOL), _with_limits(parsed)
     try:
         engine = create_engine(parsed, **options)
     except (ArgumentError, NoSuchModuleError, ImportError) as error:
-        raise StoreError(f"store {_name(parsed)}: no driver for it is installed ({error})") from error
+        mend = ": pip install 'outlast[postgres]'" if parsed.get_backend_name() == _POSTGRES else ""
+        raise StoreError(f"store {_name(parsed)}: no driver for it is installed ({error}){mend}") from error
     if sqlite:
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
@@ -70,9 +96,13 @@ def writing(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
-def writing_connection(engine: Engine) -> Iterator[Connection]:
-    """For the migrations, which need a bare connection."""
+def migrating_connection(engine: Engine) -> Iterator[Connection]:
+    """For the migrations, which need a bare connection, and the tables for themselves."""
     with translated(engine), engine.execution_options(**{_WRITES: True}).begin() as connection:
+        if engine.dialect.name == _POSTGRES:
+            connection.execute(text("SET LOCAL statement_timeout = 0"))  # a big table takes its time
+            connection.execute(text("SET LOCAL lock_timeout = 0"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
         yield connection
 
 
@@ -90,15 +120,30 @@ def translated(engine: Engine) -> Iterator[None]:
 
 def _parse(url: str) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
         raise StoreError(
             f"store {url!r} is not a database URL: write e.g. sqlite:////home/me/.outlast/outlast.db"
         ) from error
+    if parsed.drivername in (_POSTGRES, "postgres"):
+        return parsed.set(drivername=f"{_POSTGRES}+psycopg")
+    return parsed
+
+
+def _with_limits(url: URL) -> URL:
+    """What the URL itself says of a limit counts."""
+    wanted = {key: value for key, value in _POSTGRES_CONNECT.items() if key not in url.query}
+    limits = " ".join(f"-c {key}={ms}" for key, ms in _POSTGRES_LIMITS_MS.items())
+    own = url.query.get("options", "")
+    own = own if isinstance(own, str) else " ".join(own)
+    return url.update_query_dict({**wanted, "options": f"{limits} {own}".strip()})
 
 
 def _name(url: URL) -> str:
-    return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string()
+    """Without passwords, and without what was added to the query."""
+    if url.get_backend_name() == "sqlite":
+        return str(url.database)
+    return url.set(query={"host": url.query["host"]} if "host" in url.query else {}).render_as_string()
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import func
 from sqlalchemy.orm import aliased
@@ -29,38 +30,46 @@ from outlast_orchestrator.store.tables import (
     JobRow,
     ProgressRow,
 )
+from outlast_orchestrator.store.upsert import put
 
 _OVER = [state.value for state in OVER]
 _GONE = InstancePhase.GONE.value
 
 
 def save_rows(session: Session, rows: Sequence[Row]) -> None:
-    """Inserts or replaces. Marks come last: they refer to instances."""
-    for row in rows:
-        if not isinstance(row, FactMark):
-            session.merge(_to_row(row))
-    session.flush()
-    for row in rows:
-        if isinstance(row, FactMark):
-            session.merge(FactMarkRow(launch_id=row.launch_id, boot=row.boot, until=row.until))
+    """Inserts or replaces, a statement for each table. Marks come last: they refer to instances."""
+    put(session, ProgressRow, [_progress(row) for row in rows if isinstance(row, Progress)])
+    put(session, AttemptRow, [_attempt(row) for row in rows if isinstance(row, Attempt)])
+    put(session, InstanceRow, [_instance(row) for row in rows if isinstance(row, Instance)])
+    put(session, BlockRow, [_block(row) for row in rows if isinstance(row, Block)])
+    put(session, FactMarkRow, [_mark(row) for row in rows if isinstance(row, FactMark)])
 
 
-def _to_row(row: Attempt | Instance | Progress | Block) -> AttemptRow | InstanceRow | ProgressRow | BlockRow:
-    body = encode(row)
-    if isinstance(row, Progress):
-        return ProgressRow(job=row.job, state=row.state.value, body=body)
-    if isinstance(row, Attempt):
-        return AttemptRow(job=row.job, generation=row.generation, open=row.open, body=body)
-    if isinstance(row, Instance):
-        return InstanceRow(
-            launch_id=row.launch_id,
-            job=row.job,
-            phase=row.phase.value,
-            token_hash=row.token_hash,
-            intended_at=row.intended_at,
-            body=body,
-        )
-    return BlockRow(scope=row.scope, body=body)
+def _progress(row: Progress) -> dict[str, Any]:
+    return {"job": row.job, "state": row.state.value, "body": encode(row)}
+
+
+def _attempt(row: Attempt) -> dict[str, Any]:
+    return {"job": row.job, "generation": row.generation, "open": row.open, "body": encode(row)}
+
+
+def _instance(row: Instance) -> dict[str, Any]:
+    return {
+        "launch_id": row.launch_id,
+        "job": row.job,
+        "phase": row.phase.value,
+        "token_hash": row.token_hash,
+        "intended_at": row.intended_at,
+        "body": encode(row),
+    }
+
+
+def _block(row: Block) -> dict[str, Any]:
+    return {"scope": row.scope, "body": encode(row)}
+
+
+def _mark(row: FactMark) -> dict[str, Any]:
+    return {"launch_id": row.launch_id, "boot": row.boot, "until": row.until}
 
 
 def unblock(session: Session, scopes: Sequence[str]) -> None:

@@ -11,6 +11,7 @@ from outlast_orchestrator.core.errors import Deposed, StoreError
 from outlast_orchestrator.core.ports import Clock, Term
 from outlast_orchestrator.store.engine import reading, writing
 from outlast_orchestrator.store.tables import LeaderRow
+from outlast_orchestrator.store.upsert import add_missing
 
 _ID = 1
 
@@ -39,19 +40,20 @@ class Leadership:
 
     def lead(self, holder: str, ttl_s: float) -> Term | None:
         with writing(self._engine) as session:
-            row = _row(session)
-            if row is not None and row.holder not in (holder, "") and not self._expired(row, ttl_s):
+            row = _made_row(session, ttl_s)
+            if row.holder not in (holder, "") and not self._expired(row, ttl_s):
                 return None
             return self._take(session, row, holder, ttl_s)
 
     def seize(self, holder: str, ttl_s: float) -> Term:
         """Takes over at once. For a caller with proof that no other controller lives on this store."""
         with writing(self._engine) as session:
-            return self._take(session, _row(session), holder, ttl_s)
+            return self._take(session, _made_row(session, ttl_s), holder, ttl_s)
 
     def leads(self, term: Term) -> bool:
+        """Without a lock: a check before a side effect must not wait for whoever writes."""
         with reading(self._engine) as session:
-            row = _row(session)
+            row = session.get(LeaderRow, _ID)
             return row is not None and (row.number, row.holder) == (term.number, term.holder)
 
     def resign(self, term: Term) -> None:
@@ -62,11 +64,9 @@ class Leadership:
                 row.holder = ""
                 session.add(row)
 
-    def _take(self, session: Session, row: LeaderRow | None, holder: str, ttl_s: float) -> Term:
+    def _take(self, session: Session, row: LeaderRow, holder: str, ttl_s: float) -> Term:
         self._watched = None
-        if row is None:
-            row = LeaderRow(id=_ID, number=1, holder=holder, beat=0, ttl_s=ttl_s)
-        elif row.holder == holder:
+        if row.holder == holder:
             row.beat, row.ttl_s = row.beat + 1, ttl_s
         else:
             row.number, row.holder, row.beat, row.ttl_s = row.number + 1, holder, 0, ttl_s
@@ -92,6 +92,16 @@ def check_term(session: Session, term: Term) -> None:
         raise Deposed(
             f"term {term.number} is over: term {row.number} of {row.holder or 'nobody'} is the newest"
         )
+
+
+def _made_row(session: Session, ttl_s: float) -> LeaderRow:
+    """Locked. Where nobody has ever led, two may find that at once: one makes the row, both wait for it."""
+    row = _row(session)
+    if row is None:
+        add_missing(session, LeaderRow, {"id": _ID, "number": 0, "holder": "", "beat": 0, "ttl_s": ttl_s})
+        row = _row(session)
+        assert row is not None
+    return row
 
 
 def _row(session: Session) -> LeaderRow | None:

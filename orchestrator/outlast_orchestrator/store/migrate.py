@@ -11,17 +11,20 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from outlast_orchestrator.core.errors import StoreError
-from outlast_orchestrator.store.engine import writing_connection
+from outlast_orchestrator.store.engine import migrating_connection
 
 SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def migrate(engine: Engine) -> None:
-    """In one transaction: two controllers that start together do not meet halfway. Raises StoreError."""
+    """In one transaction, one controller at a time: two that start together do not meet halfway.
+
+    Raises StoreError.
+    """
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)
-    with writing_connection(engine) as connection:
+    with migrating_connection(engine) as connection:
         found = MigrationContext.configure(connection).get_current_heads()
         if tuple(found) == tuple(scripts.get_heads()):
             return
