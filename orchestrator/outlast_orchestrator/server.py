@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,10 @@ from outlast_orchestrator.core.decide import decide
 from outlast_orchestrator.core.errors import OutlastError, ProviderError, UserError
 from outlast_orchestrator.core.ports import Provider, Remote
 from outlast_orchestrator.core.tokens import hash_token
-from outlast_orchestrator.core.types import Offer, Want
+from outlast_orchestrator.core.types import LaunchRequest, Offer, Want
 from outlast_orchestrator.core.view import Limits, Seen
 from outlast_orchestrator.policies import POLICIES
+from outlast_orchestrator.remote.deadman import Deadman, user_data
 from outlast_orchestrator.settings import Settings, load_settings
 from outlast_orchestrator.store.db import SqlStore, open_store
 from outlast_orchestrator.store.engine import store_file
@@ -52,6 +53,7 @@ class Cloud:
     provider: Provider
     remote: Remote
     limits: Limits
+    user_data: Callable[[LaunchRequest], str]
 
 
 def open_cloud(name: str, options: dict[str, Any], settings: Settings, owner: str, api_url: str) -> Cloud:
@@ -66,7 +68,6 @@ def _open_local(options: dict[str, Any], settings: Settings, owner: str, api_url
     from outlast_orchestrator.providers.local.control import start_cloud
     from outlast_orchestrator.providers.local.provider import LocalProvider
     from outlast_orchestrator.providers.local.remote import LocalRemote
-    from outlast_orchestrator.remote.deadman import Deadman, user_data
 
     clock, folder = SystemClock(), settings.home / "local-cloud"
     try:
@@ -75,13 +76,16 @@ def _open_local(options: dict[str, Any], settings: Settings, owner: str, api_url
         raise UserError(f"providers.local: {error}") from error
     # It outlives this process, so that its machines do.
     start_cloud(folder, config).set_api(api_url, owner=owner)
-    provider = LocalProvider(
-        folder, clock, owner, user_data=lambda request: user_data(Deadman(max_life_s=request.max_life_s))
-    )
+    provider = LocalProvider(folder, clock, owner)
     limits = replace(
         settings.limits.limits(), launch_lag_s=provider.launch_lag_s, token_life_s=provider.token_life_s
     )
-    return Cloud(provider, LocalRemote(folder, clock), limits)
+
+    def switch(request: LaunchRequest) -> str:
+        times = settings.limits
+        return user_data(Deadman(request.max_life_s, times.install_limit_s, times.hung_after_s))
+
+    return Cloud(provider, LocalRemote(folder, clock), limits, switch)
 
 
 class Server:
@@ -129,7 +133,7 @@ class Server:
         )
 
     def _parts(self, holder: str, api_url: str) -> Parts:
-        settings = self._settings
+        settings, key = self._settings, _node_key(self._settings.home, self._clock)
         return Parts(
             clock=self._clock,
             store=self._store,
@@ -141,7 +145,7 @@ class Server:
             decide=decide,
             policies=POLICIES,
             limits=self._limits,
-            node=NodeSettings(api_url, settings.limits.lease_s, _node_key(settings.home, self._clock)),
+            node=NodeSettings(api_url, settings.limits.lease_s, key, self._user_data),
             due=self._due,
             holder=holder,
             sleep=self._clock.sleep,
@@ -153,6 +157,10 @@ class Server:
         """Of these clouds together; of one that is not configured any more, the settings' own."""
         known = [self._clouds[name].limits for name in names if name in self._clouds]
         return cautious(known, self._settings.limits.limits())
+
+    def _user_data(self, request: LaunchRequest) -> str:
+        name = request.offer.cloud
+        return self._clouds[name].user_data(request) if name in self._clouds else ""
 
     # what the API asks for
 

@@ -33,9 +33,13 @@ class LimitSettings(BaseModel):
     prepare_limit_s: float = Field(default=3600.0, gt=0)
     drain_limit_s: float = Field(default=120.0, gt=0)
     instance_life_max_s: float = Field(default=7 * 86_400.0, gt=0)
+    install_limit_s: float = Field(default=1800.0, gt=0)
+    hung_after_s: float = Field(default=600.0, gt=0)
+    orphan_grace_s: float = Field(default=600.0, ge=0)
 
     def limits(self) -> Limits:
-        return Limits(**self.model_dump())
+        """Without those of the dead-man switch, which lives on the machine."""
+        return Limits(**self.model_dump(exclude={"install_limit_s", "hung_after_s"}))
 
 
 class Settings(BaseModel):

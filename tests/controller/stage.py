@@ -173,6 +173,7 @@ class Stage:
         self.buckets = StageBuckets()
         self.remote = StageRemote()
         self.due = Due()
+        self.user_data = ""
         self.views: dict[str, JobView] = {}
         self.decisions: dict[str, Callable[[JobView], Decision]] = {}
         self.parts = Parts(
@@ -186,7 +187,7 @@ class Stage:
             decide=self._decide,
             policies={"cheapest": cheapest},
             limits=lambda names: LIMITS,
-            node=NodeSettings("http://127.0.0.1:1", 600.0, KEY),
+            node=NodeSettings("http://127.0.0.1:1", 600.0, KEY, lambda request: self.user_data),
             due=self.due,
             holder=holder,
             sleep=self.clock.sleep,

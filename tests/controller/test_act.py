@@ -23,7 +23,7 @@ from outlast_orchestrator.core.actions import (
 from outlast_orchestrator.core.errors import Capacity, Scope, ScopeKind, Transient
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.tokens import hash_token, node_token
-from outlast_orchestrator.core.types import Block, BlockedBy, Instance, InstancePhase, LaunchRequest
+from outlast_orchestrator.core.types import Asked, Block, BlockedBy, Instance, InstancePhase, LaunchRequest
 from outlast_orchestrator.core.view import Call, CallKind, JobView
 
 RUN = Command(CommandKind.RUN, 1)
@@ -58,6 +58,24 @@ def test_an_intent_is_in_the_store_before_the_cloud_is_called(stage: Stage) -> N
     assert stage.cloud.launched == ["l1-1"]
     assert [one.launch_id for one in found] == ["l1"]
     assert Kind.LAUNCH_INTENDED in told
+
+
+def test_what_a_machine_boots_with_is_saved_with_the_intent_and_a_repeat_never_differs(stage: Stage) -> None:
+    """The settings, or the version, of the controller may change between a launch and its repeat."""
+    stage.submit()
+    stage.user_data = "the first version"
+    sent: list[LaunchRequest] = []
+    stage.cloud.on_launch = sent.append
+    record = instance()
+    decide_once(stage, Decision((Launch(record), Save(record)), "launch"))
+    stage.settle()
+    [saved] = stage.store.instances()
+    assert saved.request.user_data == "the first version"
+    stage.user_data = "the second version"
+    decide_once(stage, Decision((Launch(saved), Save(replace(saved, asked=Asked.UNSURE))), "launch again"))
+    stage.tick(2)
+    assert sent == [saved.request, saved.request]
+    assert stage.store.instances()[0].request == saved.request
 
 
 def test_when_nothing_could_be_saved_nothing_is_done(stage: Stage) -> None:

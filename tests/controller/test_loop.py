@@ -8,14 +8,13 @@ from pathlib import Path
 
 import pytest
 from tests.contracts.rows import attempt, instance
-from tests.controller.stage import Stage, ready, report, seen
+from tests.controller.stage import LIMITS, Stage, ready, report, seen
 
 from outlast.protocol.messages import Fact
 from outlast_orchestrator.controller.calls import ThreadCalls
 from outlast_orchestrator.controller.clock import SystemClock
 from outlast_orchestrator.controller.loop import Controller
 from outlast_orchestrator.controller.schedule import SWEEP
-from outlast_orchestrator.controller.sweep import GRACE_S
 from outlast_orchestrator.core.actions import Decision
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.types import InstancePhase, JobState, Wanted
@@ -199,7 +198,7 @@ def test_a_machine_of_an_unknown_job_is_ended_after_its_time_of_grace(stage: Sta
     stage.submit()
     stage.cloud.listed = [seen("lost", job="who", owner=stage.store.owner())]
     stage.settle()
-    stage.tick(int(GRACE_S) - 30)
+    stage.tick(int(LIMITS.orphan_grace_s) - 30)
     assert stage.cloud.terminated == []
     assert stage.kinds("").count(Kind.ORPHAN_FOUND) == 1
     stage.tick(60)
@@ -211,7 +210,7 @@ def test_nothing_unknown_is_ended_before_every_pointer_was_read(stage: Stage) ->
     stage.buckets.down = True
     stage.cloud.listed = [seen("lost", job="who", owner=stage.store.owner())]
     stage.settle()
-    stage.tick(int(GRACE_S) + 60)
+    stage.tick(int(LIMITS.orphan_grace_s) + 60)
     assert stage.cloud.terminated == []
     stage.buckets.down = False
     stage.tick(60)

@@ -16,6 +16,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from outlast_orchestrator.controller.looks import Looks
 from outlast_orchestrator.controller.world import World
 from outlast_orchestrator.core.actions import (
+    Action,
     Decision,
     Install,
     Launch,
@@ -43,7 +44,7 @@ from outlast_orchestrator.core.ports import (
     Term,
 )
 from outlast_orchestrator.core.tokens import hash_token, node_token
-from outlast_orchestrator.core.types import Instance, Job
+from outlast_orchestrator.core.types import Instance, InstancePhase, Job, LaunchRequest
 from outlast_orchestrator.core.view import Call, CallDone, CallKind
 
 _Port = TypeVar("_Port", Provider, Remote)
@@ -62,13 +63,18 @@ class Retry:
 
 
 @dataclass(frozen=True)
+def _nothing(_request: LaunchRequest) -> str:
+    return ""
+
+
 class NodeSettings:
-    """What goes into an agent's config."""
+    """What goes into an agent's config, and onto its machine before there is an agent."""
 
     api_url: str
     lease_s: float
     key: bytes  # the nodes' tokens follow from it
 
+    user_data: Callable[[LaunchRequest], str] = _nothing  # what a machine runs when it boots
 
 class Actor:
     def __init__(
@@ -101,6 +107,7 @@ class Actor:
 
     def act(self, term: Term, job: Job, decision: Decision) -> None:
         """Raises StoreError and Deposed; then no side effect of this decision has been begun."""
+        decision = replace(decision, actions=tuple(self._complete(a) for a in decision.actions))
         self._commit(term, decision)
         self._world.done.pop(job.id, None)  # what this decision knew, it has dealt with
         for action in decision.actions:
@@ -128,6 +135,22 @@ class Actor:
             if isinstance(action, Install):
                 rows = self._with_token(rows, action.instance)
         events = [action.event for action in decision.actions if isinstance(action, Log)]
+    def _complete(self, action: Action) -> Action:
+        """What a machine boots with is part of the exact request, and saved with the intent: a repeat by a
+        controller with other settings, or of another version, must still be the same request."""
+        if isinstance(action, Launch):
+            return Launch(self._with_user_data(action.instance))
+        row = action.row if isinstance(action, Save) else None
+        if isinstance(row, Instance) and row.phase is InstancePhase.LAUNCHING:
+            return Save(self._with_user_data(row))
+        return action
+
+    def _with_user_data(self, record: Instance) -> Instance:
+        request = record.request
+        if request.user_data:
+            return record
+        return replace(record, request=replace(request, user_data=self._node.user_data(request)))
+
         unblock = [action.scope for action in decision.actions if isinstance(action, Unblock)]
         if rows or events or unblock:
             self._store.commit(term, rows, events, unblock)

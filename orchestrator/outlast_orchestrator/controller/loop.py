@@ -95,7 +95,8 @@ class _Reign:
             parts.sleep,
             parts.retry,
         )
-        adoption = Adoption(parts.node.key, limits(list(parts.providers)).instance_life_max_s)
+        known = limits(list(parts.providers))
+        adoption = Adoption(parts.node.key, known.instance_life_max_s, known.orphan_grace_s)
         self.sweeper = Sweeper(self.world, store.owner(), adoption)
         self.troubles = Troubles()
         self.marks = store.fact_marks()

@@ -22,7 +22,6 @@ from outlast_orchestrator.core.types import (
 )
 from outlast_orchestrator.core.view import NEVER_S, CloudState, Orphan, Seen
 
-GRACE_S = 600.0  # an unknown job's machine is watched for so long before it is ended
 _LIVING = (CloudState.PENDING, CloudState.RUNNING)
 
 
@@ -42,6 +41,7 @@ class Adoption:
 
     key: bytes
     max_life_s: float
+    grace_s: float  # an unknown job's machine is watched for so long before it is ended
 
 
 def find_orphans(
@@ -130,7 +130,7 @@ class Sweeper:
         for seen in strangers:
             self._first_seen.setdefault(seen.id, now_s)
         unread = tuple(job for job in jobs if not self._world.storage(job).pointer_read)
-        old = [seen for seen in strangers if now_s - self._first_seen[seen.id] >= GRACE_S]
+        old = [seen for seen in strangers if now_s - self._first_seen[seen.id] >= self._adoption.grace_s]
         end = () if unread else tuple(adopt(seen, None, self._adoption, now_at) for seen in old)
         return Sweep(sweep.rows, sweep.events, end, unread)
 

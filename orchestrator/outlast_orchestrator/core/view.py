@@ -160,6 +160,7 @@ class Limits:
     drain_limit_s: float
     instance_life_max_s: float
     first_hour_free: bool = False  # the cloud charges nothing if *it* ends a spot instance in its first hour
+    orphan_grace_s: float = 600.0  # a machine of an unknown job is watched for so long before it is ended
 
 
 @dataclass(frozen=True)
