@@ -62,19 +62,19 @@ class Retry:
     wait_max_s: float = 4.0
 
 
-@dataclass(frozen=True)
 def _nothing(_request: LaunchRequest) -> str:
     return ""
 
 
+@dataclass(frozen=True)
 class NodeSettings:
     """What goes into an agent's config, and onto its machine before there is an agent."""
 
     api_url: str
     lease_s: float
     key: bytes  # the nodes' tokens follow from it
-
     user_data: Callable[[LaunchRequest], str] = _nothing  # what a machine runs when it boots
+
 
 class Actor:
     def __init__(
@@ -129,12 +129,6 @@ class Actor:
 
     # rows and events
 
-    def _commit(self, term: Term, decision: Decision) -> None:
-        rows: list[Row] = [action.row for action in decision.actions if isinstance(action, Save)]
-        for action in decision.actions:
-            if isinstance(action, Install):
-                rows = self._with_token(rows, action.instance)
-        events = [action.event for action in decision.actions if isinstance(action, Log)]
     def _complete(self, action: Action) -> Action:
         """What a machine boots with is part of the exact request, and saved with the intent: a repeat by a
         controller with other settings, or of another version, must still be the same request."""
@@ -151,6 +145,12 @@ class Actor:
             return record
         return replace(record, request=replace(request, user_data=self._node.user_data(request)))
 
+    def _commit(self, term: Term, decision: Decision) -> None:
+        rows: list[Row] = [action.row for action in decision.actions if isinstance(action, Save)]
+        for action in decision.actions:
+            if isinstance(action, Install):
+                rows = self._with_token(rows, action.instance)
+        events = [action.event for action in decision.actions if isinstance(action, Log)]
         unblock = [action.scope for action in decision.actions if isinstance(action, Unblock)]
         if rows or events or unblock:
             self._store.commit(term, rows, events, unblock)
