@@ -55,7 +55,7 @@ class Ears:
                 continue  # a torn or foreign object is no sign of life, and no proof against one
             if report.job != job.id or report.instance not in known:
                 continue
-            last = self._nodes.heard().get(report.instance)
+            last = self._nodes.heard([report.instance]).get(report.instance)
             if is_sign_of_life(report, None if last is None else last.report, known_body):
                 self._nodes.sign_of_life(report.instance, report)
 
@@ -91,7 +91,7 @@ class Ears:
         storage = self._world.storage(job.id)
         if now_s - storage.status_asked_s < self._rhythm.status_every_s:
             return
-        heard = self._nodes.heard()
+        heard = self._nodes.heard(record.launch_id for record in records)
         quiet = {
             record.launch_id
             for record in records

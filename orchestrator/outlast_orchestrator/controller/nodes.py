@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from outlast.protocol.messages import Command, Reply, Report
@@ -45,11 +45,13 @@ class NodeRegistry:
 
     # the tick's side
 
-    def heard(self) -> dict[str, Heard]:
+    def heard(self, launch_ids: Iterable[str] | None = None) -> dict[str, Heard]:
         with self._lock:
+            wanted = self._nodes if launch_ids is None else [i for i in launch_ids if i in self._nodes]
+            nodes = [(launch_id, self._nodes[launch_id]) for launch_id in wanted]
             return {
                 launch_id: Heard(node.report, node.life_s, node.silent_s, node.closed, node.state_s)
-                for launch_id, node in self._nodes.items()
+                for launch_id, node in nodes
                 if node.report is not None
             }
 

@@ -97,6 +97,7 @@ class Observer:
         self._limits = limits
         self._rhythm = rhythm
         self._ears = Ears(world, clock, nodes, looks, rhythm)
+        self._in_flight: frozenset[Call] = frozenset()
         self._spent_before: dict[str, tuple[frozenset[str], float]] = {}
 
     def look(self) -> Snapshot:
@@ -117,6 +118,8 @@ class Observer:
         active = snapshot.active()
         self._ears.listen(active, snapshot.attempts, snapshot.instances)
         self._start_reads(active, records, snapshot.instances)
+        # For all views of this tick: what a job asks about is started by its own decision alone.
+        self._in_flight = self._calls.in_flight()
         return snapshot
 
     def _file(self, done: Sequence[CallDone], records: Mapping[str, Instance]) -> None:
@@ -162,7 +165,7 @@ class Observer:
     def view(self, job: Job, snapshot: Snapshot) -> JobView:
         now_s, now_at = self._clock.monotonic_s(), self._clock.wall_s()
         records = snapshot.instances.get(job.id, ())
-        heard = self._nodes.heard()
+        heard = self._nodes.heard(record.launch_id for record in records)
         clouds = sorted({record.request.offer.cloud for record in records}) or self._looks.clouds_of(job)
         return JobView(
             now_s=now_s,
@@ -174,7 +177,7 @@ class Observer:
             pointer=self._world.storage(job.id).pointer,
             offers=self._offers(job),
             blocks=snapshot.blocks,
-            in_flight=self._calls.in_flight(),
+            in_flight=self._in_flight,
             done=tuple(self._world.done.get(job.id, ())),
             limits=self._limits(clouds),
             dice=tuple(self._clock.token(DICE_BYTES) for _ in range(DICE)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -159,8 +159,8 @@ class Nodes(Protocol):
     Lives in memory only: after a restart of the controller every node is unheard, never silent.
     """
 
-    def heard(self) -> dict[str, Heard]:
-        """By launch id; `silent_s` as far as the API could be reached (see `account`)."""
+    def heard(self, launch_ids: Iterable[str] | None = None) -> dict[str, Heard]:
+        """By launch id, of all or of these; `silent_s` as far as the API could be reached (see `account`)."""
 
     def account(self, readable: bool, unreadable: Collection[str] = ()) -> None:
         """Called by every tick: lets silence grow by the time since the last call, if all could be read.
