@@ -1,10 +1,10 @@
-# One word each: make setup, demo, test, lint, soak, bench, format, clean.
+# One word each: make setup, demo, test, lint, soak, bench, bench-recovery, format, clean.
 # A virtual environment is made in .venv when it is missing, stale, or came from another folder.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-demo demo test lint soak bench format clean
+.PHONY: help setup setup-demo demo test lint soak bench bench-recovery format clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,7 +15,8 @@ PYTEST_WORKERS ?= 2
 help:
 	@echo "make demo    train a small model here while its machines are taken away (about 4 minutes)"
 	@echo "make test    all tests        make lint   ruff and mypy      make format   ruff's formatting"
-	@echo "make soak    long simulation  make bench  measurements       make clean    remove what was made"
+	@echo "make soak    long simulation  make bench  measurements       make bench-recovery  recovery, timed"
+	@echo "make clean   remove what was made"
 
 setup:
 	@$(SETUP) "$(PYTHON)" orchestrator,torch,dev
@@ -46,6 +47,10 @@ soak: setup
 
 bench: setup
 	@$(BIN)/python -m tests.bench
+
+# 20 interruptions of each kind, about 10 minutes; BENCH_ARGS="--of-each 5" for fewer.
+bench-recovery: setup
+	@$(BIN)/python -m tests.bench.recovery $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build dist demo-report.html

@@ -33,7 +33,7 @@ def main() -> int:
         print(f"{name} …", end=" ", flush=True)
         figure = FIGURES[name]()
         done.append(figure)
-        print(f"{figure.value:g} {figure.unit} (limit {figure.limit:g})", "" if figure.holds else "BROKEN")
+        print(figure.words)
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps([asdict(figure) for figure in done], indent=2) + "\n")
     return 0 if all(figure.holds for figure in done) else 1

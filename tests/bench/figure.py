@@ -12,13 +12,22 @@ class Figure:
     name: str
     value: float
     unit: str
-    limit: float
+    limit: float | None  # None: it is told, and nothing depends on it
     better: str  # lower, higher
     command: str
 
     @property
     def holds(self) -> bool:
+        if self.limit is None:
+            return True
         return self.value <= self.limit if self.better == "lower" else self.value >= self.limit
+
+    @property
+    def words(self) -> str:
+        told = f"{self.value:g} {self.unit}"
+        if self.limit is None:
+            return told
+        return f"{told} (limit {self.limit:g})" + ("" if self.holds else " BROKEN")
 
 
 def lower(name: str, value: float, unit: str, limit: float) -> Figure:

@@ -30,6 +30,7 @@ def save():
 
 while step < steps:
     while outlast.should_save():
+        time.sleep(float(os.environ.get("ASKED_SAVE_S", "0")))
         save()
     step += 1
     time.sleep(float(os.environ.get("STEP_S", "0.02")))
