@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from outlast.acts import AskSave, Decision, Kill, Leave, Stay
 from outlast.cadence import COMMIT_S, FINAL_GRACE_S, KILL_GRACE_S, save_due_s
 from outlast.protocol.messages import CommandKind
+from outlast.protocol.objects import ORDERED
 from outlast.view import NEVER_S, AgentView, Assignment, Plan
 
 
@@ -22,13 +23,13 @@ class Leaving:
 def leaving(view: AgentView, assignment: Assignment) -> Leaving | None:
     """The strictest reason there is. What the controller told stays told; a notice can be withdrawn."""
     if assignment.stop_why:
-        return Leaving(f"told to stop: {assignment.stop_why}", view.now_s, save=False)
+        return Leaving(f"{ORDERED} stop: {assignment.stop_why}", view.now_s, save=False)
     reasons: list[Leaving] = []
     if assignment.drain_why:
-        reasons.append(Leaving(f"told to drain: {assignment.drain_why}", assignment.drain_by_s))
+        reasons.append(Leaving(f"{ORDERED} drain: {assignment.drain_why}", assignment.drain_by_s))
     if assignment.abandon_why:
         # The claim was in flight when the order came: it was applied, so now it has to be drained.
-        reasons.append(Leaving(f"told to give up: {assignment.abandon_why}", assignment.drain_by_s))
+        reasons.append(Leaving(f"{ORDERED} give up: {assignment.abandon_why}", assignment.drain_by_s))
     if view.notice is not None and view.notice.leave:
         reasons.append(Leaving(f"notice: {view.notice.kind}", view.notice.leave_by_s))
     return min(reasons, key=lambda r: float("inf") if r.by_s is None else r.by_s, default=None)

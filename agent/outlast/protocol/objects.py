@@ -117,6 +117,7 @@ class GenerationTaken:
 
 
 POINTER_KEY = "latest.json"
+ORDERED = "told to"  # in the `why` of a release: the controller wanted it, not the cloud or a fault
 
 
 def job_prefix(job: str) -> str:

@@ -23,6 +23,7 @@ from outlast_orchestrator.core.actions import (
     ListRegion,
     Log,
     ReadPointer,
+    Rewish,
     Save,
     TakeGeneration,
     Tell,
@@ -30,7 +31,7 @@ from outlast_orchestrator.core.actions import (
     Unblock,
 )
 from outlast_orchestrator.core.errors import BucketError, Deposed, ProviderError, StoreError, Transient
-from outlast_orchestrator.core.events import Event
+from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.ports import (
     AgentConfig,
     Calls,
@@ -107,6 +108,10 @@ class Actor:
 
     def act(self, term: Term, job: Job, decision: Decision) -> None:
         """Raises StoreError and Deposed; then no side effect of this decision has been begun."""
+        for action in decision.actions:
+            if isinstance(action, Rewish):
+                self._check(term)
+                self._store.wish(action.job, Event(Kind.JOB_WANTED, action.why, job.id))
         decision = replace(decision, actions=tuple(self._complete(a) for a in decision.actions))
         self._commit(term, decision)
         self._world.done.pop(job.id, None)  # what this decision knew, it has dealt with

@@ -53,7 +53,11 @@ class Ears:
                 report = parse_status(body)
             except FormatError:
                 continue  # a torn or foreign object is no sign of life, and no proof against one
-            if report.job != job.id or report.instance not in known:
+            if report.job != job.id:
+                continue
+            if report.instance not in known:
+                # An owner whose machine is not listed yet (the store is an old one): it lives, whoever it is.
+                storage.listening_s = 0.0 if known_body else storage.listening_s
                 continue
             last = self._nodes.heard([report.instance]).get(report.instance)
             if is_sign_of_life(report, None if last is None else last.report, known_body):
@@ -97,8 +101,9 @@ class Ears:
             for record in records
             if record.launch_id not in heard or heard[record.launch_id].silent_s >= self._rhythm.quiet_after_s
         }
-        if quiet:
-            self._looks.read_statuses(job, status_keys(attempts, quiet, heard))
+        keys = status_keys(attempts, quiet, heard)
+        if keys:
+            self._looks.read_statuses(job, keys)
 
 
 def status_keys(attempts: Sequence[Attempt], quiet: set[str], heard: Mapping[str, Heard]) -> list[str]:
@@ -110,6 +115,7 @@ def status_keys(attempts: Sequence[Attempt], quiet: set[str], heard: Mapping[str
         for rank, launch_id in enumerate(attempt.launches)
         if launch_id in quiet
     }
+    keys |= {status_key(a.generation, 0) for a in attempts if a.open and a.claimed and not a.launches}
     for launch_id in quiet & heard.keys():
         report = heard[launch_id].report
         keys.add(status_key(report.generation, report.rank))

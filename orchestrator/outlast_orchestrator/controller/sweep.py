@@ -179,6 +179,7 @@ def adopt(seen: Seen, record: Instance | None, adoption: Adoption, now_at: float
         address=seen.address,
         started_at=seen.started_at if seen.started_at is not None else now_at,
         token_hash=hash_token(node_token(adoption.key, seen.launch_id)),
+        adopted=True,
     )
 
 

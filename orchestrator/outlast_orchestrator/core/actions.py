@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from outlast.protocol.messages import Command
 from outlast_orchestrator.core.events import Event
-from outlast_orchestrator.core.types import Attempt, Block, Instance, Progress
+from outlast_orchestrator.core.types import Attempt, Block, Instance, Job, Progress
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,14 @@ class Save:
     """Insert or replace this row."""
 
     row: Attempt | Instance | Progress | Block
+
+
+@dataclass(frozen=True)
+class Rewish:
+    """A wish that turned out to be older than what runs: replaced by this one, before the rows."""
+
+    job: Job
+    why: str
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,17 @@ class Tell:
 
 
 Action = (
-    Save | Unblock | Log | Launch | Terminate | Install | TakeGeneration | ReadPointer | ListRegion | Tell
+    Save
+    | Rewish
+    | Unblock
+    | Log
+    | Launch
+    | Terminate
+    | Install
+    | TakeGeneration
+    | ReadPointer
+    | ListRegion
+    | Tell
 )
 
 

@@ -23,6 +23,7 @@ from __future__ import annotations
 from outlast_orchestrator.core.actions import Decision
 from outlast_orchestrator.core.phases import derive_state
 from outlast_orchestrator.core.ports import Policy
+from outlast_orchestrator.core.rules.adopt import adopt_reported
 from outlast_orchestrator.core.rules.answers import take_answers
 from outlast_orchestrator.core.rules.claimed import follow_claimed
 from outlast_orchestrator.core.rules.machine_room import release_machines
@@ -31,6 +32,7 @@ from outlast_orchestrator.core.rules.orders import give_orders
 from outlast_orchestrator.core.rules.people import heed_people, note_wish
 from outlast_orchestrator.core.rules.planning import plan
 from outlast_orchestrator.core.rules.pointer import look_at_pointer, take_pointer
+from outlast_orchestrator.core.rules.restored import settle_restored
 from outlast_orchestrator.core.rules.unclaimed import follow_unclaimed
 from outlast_orchestrator.core.rules.unreadable import hold_still
 from outlast_orchestrator.core.sheet import Sheet
@@ -46,7 +48,10 @@ def decide(view: JobView, policy: Policy) -> Decision:
     if not look_at_pointer(sheet):
         hold_still(sheet)
         return sheet.decision()
+    if not settle_restored(sheet):
+        return sheet.decision()
     take_pointer(sheet)
+    adopt_reported(sheet)
     heed_people(sheet)
     follow_claimed(sheet)
     follow_unclaimed(sheet)

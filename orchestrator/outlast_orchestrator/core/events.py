@@ -62,6 +62,8 @@ class Kind(str, enum.Enum):
     # the controller itself
     CONTROLLER_STARTED = "controller.started"
     CONTROLLER_LEADS = "controller.leads"
+    CONTROLLER_RESTORED = "controller.restored"
+    JOB_UNKNOWN = "job.unknown"  # it is in the bucket and not in the store
     CLOUD_TROUBLE = "cloud.trouble"
     CLOUD_MENDED = "cloud.mended"
     TELL = "tell"  # a person should read this

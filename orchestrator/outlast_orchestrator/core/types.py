@@ -214,6 +214,7 @@ class Instance:
     first_noticed_at: float | None = None
     token_hash: str = ""  # of the node's API token; the token itself is never stored in clear
     installed: bool = False
+    adopted: bool = False  # found in a listing: what it is for has to be learned from its agent
 
 
 @dataclass(frozen=True)
@@ -240,6 +241,7 @@ class Progress:
     ended_writer: str = ""  # the newest one whose end, written in the pointer, was taken
     pending_over_ended: str = ""  # writer of the ended attempt that the next one to claim may continue
     pending_start_from: ManifestRef | None = None
+    restored: bool = False  # from a backup, and not compared with the pointer yet
 
 
 @dataclass(frozen=True)

@@ -178,5 +178,7 @@ class JobView:
     done: tuple[CallDone, ...]
     limits: Limits
     dice: tuple[str, ...]  # fresh random ids, so that the decision needs no randomness
-    listening_s: float = 0.0  # for how long this controller could read API and bucket since it started
+    # For how long this controller could read API and bucket, since it started or since an owner whose
+    # machine it does not know has left a sign of life in the bucket.
+    listening_s: float = 0.0
     spent_usd: float = 0.0

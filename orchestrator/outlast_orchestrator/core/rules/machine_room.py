@@ -26,6 +26,8 @@ def release_machines(sheet: Sheet) -> None:
             _give_up_on_boot(sheet, machine)
         elif _may_serve_again(sheet, machine):
             continue
+        elif _is_unknown(sheet, machine):
+            sheet.wake_in(1.0)
         elif _ends_for_free(sheet, machine):
             sheet.wake_in(30.0)
         else:
@@ -56,6 +58,13 @@ def _may_serve_again(sheet: Sheet, machine: InstanceView) -> bool:
     if claimed is not None and not goal_of(sheet).restart:
         return False
     return sheet.progress.retry_at - sheet.view.now_at <= KEEP_FOR_RETRY_S
+
+
+def _is_unknown(sheet: Sheet, machine: InstanceView) -> bool:
+    """Found in a listing, and its agent has not said yet what it works for."""
+    if not machine.record.adopted or machine.heard is not None:
+        return False
+    return machine.unheard_s <= sheet.view.limits.boot_limit_s
 
 
 def _ends_for_free(sheet: Sheet, machine: InstanceView) -> bool:

@@ -12,6 +12,7 @@ from outlast_orchestrator.core.actions import ReadPointer
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent
 from outlast_orchestrator.core.relaunch import Again, StopAndTell, after_failure
+from outlast_orchestrator.core.rules.adopt import adopt_owner, link_machines, use_up
 from outlast_orchestrator.core.rules.ending import close, fail, plan_again
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import OVER, Attempt, AttemptPhase, JobState
@@ -79,7 +80,7 @@ def take_pointer(sheet: Sheet) -> None:
         _absent(sheet)
         return
     if pointer.generation > sheet.progress.generation_max and pointer.generation not in sheet.attempts:
-        _adopt(sheet, pointer)
+        adopt_owner(sheet, pointer)
     _note_durable(sheet, pointer)
     _supersede(sheet, pointer)
     attempt = sheet.attempts.get(pointer.generation)
@@ -91,7 +92,7 @@ def take_pointer(sheet: Sheet) -> None:
         if pointer.state is PointerState.ENDED and attempt.writer in ("", pointer.writer):
             _ended_late(sheet, attempt, pointer)
         return
-    attempt = _note_claim(sheet, attempt, pointer)
+    attempt = link_machines(sheet, _note_claim(sheet, attempt, pointer), pointer)
     if pointer.state is PointerState.RELEASED:
         _released(sheet, attempt, pointer)
     elif pointer.state is PointerState.ENDED:
@@ -111,30 +112,6 @@ def _absent(sheet: Sheet) -> None:
         f"latest.json is gone from the bucket, although {step}. Nothing was started anew. Put the object "
         f"back (a versioned bucket still has it), then `outlast resume {sheet.view.job.name}`",
     )
-
-
-def _adopt(sheet: Sheet, pointer: Pointer) -> None:
-    """The store does not know this generation (restored from a backup): the pointer is the truth."""
-    ids = {ref.id for ref in pointer.instances}
-    launches = tuple(
-        launch for launch, m in sorted(sheet.machines.items()) if launch in ids or m.record.id in ids
-    )
-    attempt = Attempt(
-        job=sheet.view.job.id,
-        generation=pointer.generation,
-        id=f"adopted-{pointer.generation}",
-        revision=sheet.view.job.revision,
-        planned_at=sheet.view.now_at,
-        planned_why="adopted from the pointer",
-        launches=launches,
-        phase=AttemptPhase.RUNNING,
-        claimed=True,
-        writer=pointer.writer,
-    )
-    sheet.attempts[pointer.generation] = attempt
-    sheet.set_progress(generation_max=pointer.generation)
-    _use_up(sheet)
-    sheet.log(Kind.ATTEMPT_ADOPTED, "the pointer names a generation that the store does not know", attempt)
 
 
 def _late_claim(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Attempt:
@@ -157,17 +134,11 @@ def _note_durable(sheet: Sheet, pointer: Pointer) -> None:
         sheet.set_progress(durable=pointer.head, durable_at=sheet.view.now_at)
 
 
-def _use_up(sheet: Sheet) -> None:
-    """What a person or a failure allowed holds until somebody has claimed with it: a machine that is lost
-    before its claim must not take the permission with it."""
-    sheet.set_progress(pending_over_ended="", pending_start_from=None)
-
-
 def _note_claim(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Attempt:
     if attempt.claimed:
         return attempt
     head = pointer.started_from
-    _use_up(sheet)
+    use_up(sheet)
     attempt = sheet.set_attempt(
         attempt, claimed=True, writer=pointer.writer, start_step=head.step if head else 0
     )

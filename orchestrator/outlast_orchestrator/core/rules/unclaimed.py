@@ -66,6 +66,9 @@ def _why_unwanted(sheet: Sheet, attempt: Attempt) -> str:
         return goal_of(sheet).why
     if goal_of(sheet).restart:
         return "a restart was asked for after it was planned"
+    pointer = sheet.view.pointer.pointer
+    if pointer is not None and pointer.generation > attempt.generation:
+        return f"generation {pointer.generation} has claimed after it"  # only an old store can have it open
     claimed = sheet.claimed()
     if claimed is not None and not claimed.noticed and claimed.draining_since is None:
         return f"generation {claimed.generation} goes on after all"
