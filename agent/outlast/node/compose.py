@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from outlast.bucket.client import open_bucket, scoped
+from outlast.cadence import Pace
 from outlast.clock import SystemRuntime
 from outlast.config import Config, ConfigError
 from outlast.loop import Agent
@@ -31,7 +32,7 @@ from outlast.view import Identity
 BOOT_BYTES = 6
 
 
-def compose(config: Config) -> Agent:
+def compose(config: Config, pace: Pace | None = None) -> Agent:
     """Raises ConfigError."""
     runtime, home = SystemRuntime(), Home(Path(config.home))
     try:
@@ -66,7 +67,7 @@ def compose(config: Config) -> Agent:
         region=config.region,
         instance_id=config.instance_id,
     )
-    return Agent(identity, runtime, link, bucket, node, lease_s=config.lease_s)
+    return Agent(identity, runtime, link, bucket, node, lease_s=config.lease_s, pace=pace)
 
 
 def _saves(home: Home, runtime: Runtime) -> FolderSaves:
