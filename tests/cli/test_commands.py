@@ -110,7 +110,9 @@ def test_watching_survives_a_server_that_is_started_again(outlast: Outlast, api:
 
 def test_ctrl_c_detaches_and_says_how_to_come_back(api: Api, file: str) -> None:
     env = {**os.environ, "OUTLAST_HOME": str(api.home())}
-    command = [sys.executable, "-m", "outlast_orchestrator.cli.main", "submit", file, "-y", "--watch"]
+    # A test run in the background of a script has SIGINT ignored, and its children would inherit that.
+    python = ["env", "--default-signal=INT", sys.executable]
+    command = [*python, "-m", "outlast_orchestrator.cli.main", "submit", file, "-y", "--watch"]
     with subprocess.Popen(
         command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
@@ -119,7 +121,10 @@ def test_ctrl_c_detaches_and_says_how_to_come_back(api: Api, file: str) -> None:
             if "job.submitted" in line:
                 break
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=BOUND_S)
+        try:
+            _, err = process.communicate(timeout=BOUND_S)
+        finally:
+            process.kill()
     assert process.returncode == 130
     assert "detached: gpt goes on" in err
     assert "outlast logs gpt -f" in err
