@@ -21,12 +21,12 @@ SETTLE_S = 5.0
 RUNNING_LIMIT_S = 60.0
 
 
-def pss_mb(pid: int) -> float:
+def rollup_mb(pid: int, key: str) -> float:
     """Of this process alone, from the kernel's own sum."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().split("\n"):
-        if line.startswith("Pss:"):
+        if line.startswith(f"{key}:"):
             return int(line.split()[1]) / 1024
-    raise ValueError(f"/proc/{pid}/smaps_rollup has no Pss")
+    raise ValueError(f"/proc/{pid}/smaps_rollup has no {key}")
 
 
 def agent_idle_mb() -> Figure:
@@ -54,7 +54,7 @@ def agent_idle_mb() -> Figure:
         )
         try:
             time.sleep(SETTLE_S)
-            value = pss_mb(agent.pid)
+            value = rollup_mb(agent.pid, "Pss")
         finally:
             agent.send_signal(signal.SIGKILL)
             agent.wait()
@@ -75,7 +75,7 @@ def controller_mb() -> Figure:
         time.sleep(SETTLE_S)
         found = read_server_file(stage.home)
         assert found is not None
-        value = pss_mb(int(found["pid"]))
+        value = rollup_mb(int(found["pid"]), "Pss")
     finally:
         stage.close(keep=False)
     return lower("controller_one_job_pss", value, "MB", 150.0)

@@ -24,9 +24,9 @@ from outlast.ports import Blob, BucketError, Conflict, Denied, Exists, Missing, 
 from outlast.protocol.limits import MANIFEST_BYTES_MAX
 
 SMALL_BYTES = 8 << 20  # up to here an upload is one conditional create
-PART_BYTES = 32 << 20
+PART_BYTES = 6 << 20
 PARTS_MAX = 9_000  # S3 allows 10,000
-PARTS_IN_FLIGHT = 4
+PARTS_IN_FLIGHT = 4  # each is held in memory, which the trainer may need
 STREAM_CHUNK_BYTES = 1 << 20
 LIST_CHUNK = 1_000
 
@@ -117,7 +117,7 @@ class S3Bucket:
         if source.size <= SMALL_BYTES:
             self._upload_small(key, source)
         else:
-            part = max(PART_BYTES, -(-source.size // PARTS_MAX))
+            part = part_bytes(source.size)
             try:
                 with self._errors(key):
                     obstore.put(
@@ -126,7 +126,7 @@ class S3Bucket:
                         _chunks(source, part, wrote, failures),
                         use_multipart=True,
                         chunk_size=part,
-                        max_concurrency=PARTS_IN_FLIGHT,
+                        max_concurrency=parts_in_flight(part),
                     )
             except (OSError, BucketError):
                 if failures:
@@ -254,6 +254,15 @@ def _store(
         client_options=client,  # type: ignore[arg-type]
         retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=request_s)},
     )
+
+
+def part_bytes(size: int) -> int:
+    return max(PART_BYTES, -(-size // PARTS_MAX))
+
+
+def parts_in_flight(part: int) -> int:
+    """Fewer of the larger ones, but never one alone: while it is sent the next one is read."""
+    return max(2, min(PARTS_IN_FLIGHT, PARTS_IN_FLIGHT * PART_BYTES // part))
 
 
 def _chunks(

@@ -162,6 +162,7 @@ class Bench:
     controller: Controller = field(default_factory=Controller)
     process: subprocess.Popen[bytes] | None = None
     env: dict[str, str] = field(default_factory=dict)
+    storage: str = ""  # "": a folder
 
     @property
     def home(self) -> Path:
@@ -176,7 +177,7 @@ class Bench:
         (self.folder / "bucket").mkdir(exist_ok=True)
         config = {
             "api_url": self.controller.url, "token": TOKEN, "job": JOB, "owner": OWNER, "instance": "l-1",
-            "storage": f"file://{self.folder / 'bucket'}", "lease_s": lease_s,
+            "storage": self.storage or f"file://{self.folder / 'bucket'}", "lease_s": lease_s,
             "cloud": "here", "region": "r1", "instance_id": "i-1",
             "poweroff": ["touch", str(self.folder / "off")],
         }  # fmt: skip
