@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -34,14 +35,16 @@ from outlast_orchestrator.core.view import Limits, Seen
 from outlast_orchestrator.policies import POLICIES
 from outlast_orchestrator.remote.deadman import Deadman, user_data
 from outlast_orchestrator.settings import Settings, load_settings
+from outlast_orchestrator.store.backup import Contents, Stamp, back_up
 from outlast_orchestrator.store.db import SqlStore, open_store
 from outlast_orchestrator.store.engine import store_file
 from outlast_orchestrator.store.lock import StoreLock
+from outlast_orchestrator.store.private import node_key, read_key, write_private
+from outlast_orchestrator.store.restore import Restore, put_back
 from outlast_orchestrator.web.app import Services, create_app
 from outlast_orchestrator.web.auth import issue_token
 from outlast_orchestrator.web.serve import ApiServer, Listen
 
-KEY_BYTES = 32
 STOP_LIMIT_S = 10.0
 WITHOUT_ACCOUNT: dict[str, dict[str, Any]] = {"local": {}}
 
@@ -91,12 +94,14 @@ def _open_local(options: dict[str, Any], settings: Settings, owner: str, api_url
 class Server:
     """Everything of one server process. `run` blocks; `stop` may come from any thread or signal."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, restore: Restore | None = None) -> None:
         """Raises UserError and StoreError, one line each; then nothing was changed."""
         self._settings = settings
         self._clock = SystemClock()
         self._stop = threading.Event()
         self._lock = _lock(settings)
+        if restore is not None:
+            sys.stderr.write(put_back(settings.store_url, settings.home, restore, self._clock) + "\n")
         self._store = open_store(settings.store_url, self._clock)
         holder = self._clock.token(8)
         if self._lock is not None:
@@ -133,7 +138,7 @@ class Server:
         )
 
     def _parts(self, holder: str, api_url: str) -> Parts:
-        settings, key = self._settings, _node_key(self._settings.home, self._clock)
+        settings, key = self._settings, node_key(self._settings.home, self._clock)
         return Parts(
             clock=self._clock,
             store=self._store,
@@ -200,7 +205,7 @@ class Server:
         schedule = start_schedule(self._due)
         controller.start()
         about = {"url": self._api.url, "pid": os.getpid(), "started": iso(self._clock.wall_s())}
-        _write_private(home / "server.json", json.dumps({**about, "version": __version__}))
+        write_private(home / "server.json", json.dumps({**about, "version": __version__}))
         self._stop.wait()
         (home / "server.json").unlink(missing_ok=True)
         schedule.shutdown(wait=False)
@@ -232,34 +237,21 @@ def _ask(provider: Provider, want: Want) -> tuple[list[Offer], ProviderError | N
         return [], error
 
 
-def _node_key(home: Path, clock: SystemClock) -> bytes:
-    """Nodes' tokens follow from it; made once."""
-    file = home / "node.key"
-    if not file.exists():
-        _write_private(file, clock.token(KEY_BYTES))
-    return bytes.fromhex(file.read_text().strip())
-
-
 def _admin_token(home: Path, store: SqlStore, clock: SystemClock) -> None:
     """The token of whoever may read the home folder: kept as long as the store knows it."""
     file = home / "token"
     known = store.token(hash_token(file.read_text().strip())) if file.exists() else None
     if known is None or known[2] <= clock.wall_s():
-        _write_private(file, issue_token(store, clock, "home"))
+        write_private(file, issue_token(store, clock, "home"))
 
 
-def _write_private(file: Path, text: str) -> None:
-    """Whole or not at all, and for this user only."""
-    fresh = file.with_name(file.name + ".new")
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(fd, "w") as opened:
-        opened.write(text)
-        opened.flush()
-        os.fsync(opened.fileno())
-    fresh.replace(file)
+def backup(settings: Settings, target: Path, overwrite: bool) -> Contents:
+    """What `outlast admin backup` does, whether a server runs or not. Raises UserError, StoreError."""
+    stamp = Stamp(SystemClock().wall_s(), __version__, read_key(settings.home))
+    return back_up(settings.store_url, target, stamp, overwrite=overwrite)
 
 
-def build(settings: Settings) -> Server:
+def build(settings: Settings, restore: Restore | None = None) -> Server:
     """Makes the home folder and everything in it. Raises UserError and StoreError."""
     try:
         open_bucket(settings.storage_url)  # only its address is looked at: the bucket may be away for now
@@ -273,12 +265,12 @@ def build(settings: Settings) -> Server:
         raise UserError(
             f"the home folder {settings.home} can't be used ({error.strerror}): set OUTLAST_HOME"
         ) from error
-    return Server(settings)
+    return Server(settings, restore)
 
 
-def serve(settings: Settings) -> int:
+def serve(settings: Settings, from_backup: Path | None = None, overwrite: bool = False) -> int:
     """What `outlast server start` does: builds the server and runs it until a signal comes."""
-    server = build(settings)
+    server = build(settings, None if from_backup is None else Restore(from_backup, overwrite))
     write_log(settings.home)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: server.stop())
@@ -288,13 +280,16 @@ def serve(settings: Settings) -> int:
 
 def main(arguments: Sequence[str] = ()) -> int:
     """`python -m outlast_orchestrator.server`: errors are one line, without a traceback."""
-    del arguments
+    parser = argparse.ArgumentParser(prog="outlast server")
+    parser.add_argument("--from-backup", type=Path)
+    parser.add_argument("--force", action="store_true")
+    asked = parser.parse_args(arguments)
     try:
-        return serve(load_settings())
+        return serve(load_settings(), asked.from_backup, asked.force)
     except OutlastError as error:
         sys.stderr.write(f"outlast: {error}\n")
         return 2
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

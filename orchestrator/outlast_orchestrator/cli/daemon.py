@@ -25,6 +25,16 @@ HEALTH_TIMEOUT_S = 5.0
 LOG_LINES = 15
 SAID = "outlast: "  # how a server's last words begin
 SERVER = (sys.executable, "-m", "outlast_orchestrator.server")
+RESTORE_LIMIT_S = 600.0  # it reads every page of the backup first
+
+
+def command(from_backup: Path | None, force: bool) -> list[str]:
+    words = [] if from_backup is None else ["--from-backup", str(from_backup.absolute())]
+    return [*SERVER, *words, *(["--force"] if force else [])]
+
+
+def limit_s(from_backup: Path | None) -> float:
+    return START_LIMIT_S if from_backup is None else RESTORE_LIMIT_S
 
 
 def start(command: Sequence[str] = SERVER, limit_s: float = START_LIMIT_S) -> dict[str, Any]:

@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import importlib
+import os
+from pathlib import Path
 
+from outlast_orchestrator.cli import output
 from outlast_orchestrator.cli.exits import Exit
 from outlast_orchestrator.core.errors import UserError
 
 
-def serve() -> int:
+def serve(from_backup: Path | None, force: bool) -> int:
     """Runs the server until it is told to end."""
     settings = importlib.import_module("outlast_orchestrator.settings")
     server = importlib.import_module("outlast_orchestrator.server")
-    return int(server.serve(settings.load_settings()) or Exit.SUCCESS)
+    return int(server.serve(settings.load_settings(), from_backup, force) or Exit.SUCCESS)
+
+
+def backup(file: Path, force: bool, as_json: bool) -> None:
+    """The store is a file of this machine: no server is asked."""
+    if os.environ.get("OUTLAST_URL"):
+        raise UserError("OUTLAST_URL is set: run `outlast admin backup` where that server runs")
+    settings = importlib.import_module("outlast_orchestrator.settings")
+    server = importlib.import_module("outlast_orchestrator.server")
+    made = server.backup(settings.load_settings(), file.absolute(), force)
+    if as_json:
+        output.result({"file": str(file.absolute()), "jobs": made.jobs, "events": made.event_max})
+    else:
+        output.say(f"{file}: {made.jobs} jobs; it holds keys, so keep it as you keep a password")
 
 
 def demo(as_json: bool, keep: bool, open_report: bool) -> int:

@@ -57,16 +57,22 @@ Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on with what co
 @server_app.command("start")
 def server_start(
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it answers.")] = False,
+    from_backup: Annotated[
+        Path | None, typer.Option("--from-backup", metavar="FILE", help="Make this backup the store first.")
+    ] = None,
+    force: Annotated[bool, typer.Option("-f", "--force", help="Also over a newer store.")] = False,
     as_json: Json = False,
 ) -> None:
     """Start the server: in this terminal, or beside it with -d."""
     if not detach:
         from outlast_orchestrator.cli import foreground
 
-        raise typer.Exit(foreground.serve())
+        raise typer.Exit(foreground.serve(from_backup, force))
     from outlast_orchestrator.cli import daemon, output
 
-    found = daemon.start()
+    found = daemon.start(daemon.command(from_backup, force), daemon.limit_s(from_backup))
+    if from_backup is not None:
+        output.note(f"the store is restored from {from_backup}; the one before it is kept beside it")
     if as_json:
         output.result({"url": found["url"], "pid": found["pid"]})
     else:
@@ -221,6 +227,18 @@ def admin_restart(
     from outlast_orchestrator.cli import jobs
 
     jobs.restart(job, now, as_json)
+
+
+@admin_app.command("backup")
+def admin_backup(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where to write it.")],
+    force: Annotated[bool, typer.Option("-f", "--force", help="Overwrite it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Copy the controller's store into a file, also while the server runs."""
+    from outlast_orchestrator.cli import foreground
+
+    foreground.backup(file, force, as_json)
 
 
 @admin_app.command("orphans")
