@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.core.build import (
+    JOB,
     NOW_AT,
     NOW_S,
     OFFER,
@@ -20,6 +21,7 @@ from tests.core.build import (
     pointer,
     record,
     running,
+    seen,
     told,
     view,
     waiting,
@@ -27,6 +29,7 @@ from tests.core.build import (
 
 from outlast.protocol.messages import AgentState, CommandKind, WriterRef
 from outlast_orchestrator.core.actions import (
+    Decision,
     Install,
     Launch,
     Save,
@@ -42,8 +45,9 @@ from outlast_orchestrator.core.types import (
     InstancePhase,
     JobState,
     Progress,
+    Wanted,
 )
-from outlast_orchestrator.core.view import Call, CallDone, CallKind, InstanceView, PointerSeen
+from outlast_orchestrator.core.view import Call, CallDone, CallKind, CloudState, InstanceView, PointerSeen
 
 
 def answered(generation: int) -> tuple[CallDone, ...]:
@@ -94,6 +98,37 @@ def launching(asked: Asked, **more: Any) -> InstanceView:
     values = {"asked": asked, "id": "", "started_at": None, "intended_at": NOW_AT - 20}
     unsure = record("m1", InstancePhase.LAUNCHING, **values)
     return machine("m1", record=unsure, seen=None, asked_s=NOW_S - 20, **more)
+
+
+def saved_machine(decision: Decision) -> Instance:
+    rows = [action.row for action in decision.actions if isinstance(action, Save)]
+    return next(row for row in rows if isinstance(row, Instance))
+
+
+def test_a_machine_that_was_given_up_before_it_was_listed_is_booked_all_the_same() -> None:
+    given_up = record("m1", InstancePhase.TERMINATING, id="", started_at=None, asked=Asked.INTENDED)
+    for state in (CloudState.RUNNING, CloudState.ENDED):
+        listed = machine("m1", record=given_up, seen=seen("m1", state))
+        start = view(job=replace(JOB, wanted=Wanted.CANCELLED), instances=(listed,))
+        booked = saved_machine(decided(start))
+        assert (booked.id, booked.started_at) == ("i-m1", NOW_AT - 400)
+
+
+def test_a_machine_that_is_pending_costs_from_now_until_the_cloud_says_when_it_started() -> None:
+    fresh = record("m1", InstancePhase.LAUNCHING, id="", started_at=None, asked=Asked.INTENDED)
+    pending = machine("m1", record=fresh, seen=replace(seen("m1", CloudState.PENDING), started_at=None))
+    start = view(attempts=(waiting(1, "m1", phase=AttemptPhase.PREPARING),), instances=(pending,))
+    once = after(start, decided(start))
+    assert once.instances[0].record.started_at == NOW_AT
+    again = replace(once, instances=(replace(once.instances[0], seen=seen("m1")),))
+    assert after(again, decided(again)).instances[0].record.started_at == NOW_AT - 400
+
+
+def test_a_machine_that_never_ran_costs_nothing() -> None:
+    fresh = record("m1", InstancePhase.LAUNCHING, id="", started_at=None, asked=Asked.INTENDED)
+    never = machine("m1", record=fresh, seen=replace(seen("m1", CloudState.ENDED), started_at=None))
+    start = view(attempts=(waiting(1, "m1", phase=AttemptPhase.PREPARING),), instances=(never,))
+    assert saved_machine(decided(start)).started_at is None
 
 
 def test_an_uncertain_launch_is_repeated_with_the_same_token_and_nothing_else_is_asked() -> None:

@@ -208,7 +208,7 @@ def test_a_machine_whose_agent_never_spoke_is_ended_and_replaced() -> None:
         "m1",
         record=record("m1", InstancePhase.BOOTING, started_at=NOW_AT - 700),
         unheard_s=650.0,
-        seen=seen("m1"),
+        seen=replace(seen("m1"), started_at=NOW_AT - 700),
     )
     before = view(
         progress=Progress("j1", generation_max=1),

@@ -23,10 +23,27 @@ def watch_machines(sheet: Sheet) -> None:
     for launch_id in sorted(sheet.machines):
         if sheet.machines[launch_id].record.phase is InstancePhase.GONE:
             continue
+        _note_listed(sheet, launch_id)
         _bury(sheet, launch_id)
         _advance(sheet, launch_id)
         _note_notice(sheet, launch_id)
         _ask(sheet, launch_id)
+
+
+def _note_listed(sheet: Sheet, launch_id: str) -> None:
+    """What it is called and since when it costs, whatever became of its launch meanwhile: a machine that
+    was given up before it was listed, or that was found ended, has its place in the books all the same."""
+    machine = sheet.machines[launch_id]
+    record, seen = machine.record, machine.seen
+    if seen is None:
+        return
+    if not record.id:
+        record = sheet.set_instance(launch_id, asked=Asked.ACCEPTED, id=seen.id, address=seen.address)
+    started_at = record.started_at if seen.started_at is None else seen.started_at
+    if started_at is None and seen.state is not CloudState.ENDED:
+        started_at = sheet.view.now_at  # until the cloud says it better
+    if started_at != record.started_at:
+        sheet.set_instance(launch_id, started_at=started_at)
 
 
 def _bury(sheet: Sheet, launch_id: str) -> None:
@@ -65,17 +82,9 @@ def _pointer_read_after(sheet: Sheet, machine: InstanceView) -> bool:
 
 def _advance(sheet: Sheet, launch_id: str) -> None:
     machine = sheet.machines[launch_id]
-    record, seen = machine.record, machine.seen
-    if record.phase is InstancePhase.LAUNCHING and seen is not None:
-        started_at = seen.started_at if seen.started_at is not None else sheet.view.now_at
-        record = sheet.set_instance(
-            launch_id,
-            phase=InstancePhase.BOOTING,
-            asked=Asked.ACCEPTED,
-            id=seen.id,
-            address=seen.address,
-            started_at=started_at,
-        )
+    record = machine.record
+    if record.phase is InstancePhase.LAUNCHING and machine.seen is not None:
+        record = sheet.set_instance(launch_id, phase=InstancePhase.BOOTING)
     if record.phase is InstancePhase.BOOTING and machine.heard is not None:
         sheet.set_instance(launch_id, phase=InstancePhase.READY, installed=True)
         sheet.log(Kind.INSTANCE_READY, "its agent reports", launch=launch_id, id=record.id)
