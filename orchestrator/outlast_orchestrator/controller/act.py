@@ -77,6 +77,14 @@ class NodeSettings:
     user_data: Callable[[LaunchRequest], str] = _nothing  # what a machine runs when it boots
 
 
+@dataclass(frozen=True)
+class Turn:
+    """What was decided for a job."""
+
+    job: Job
+    decision: Decision
+
+
 class Actor:
     def __init__(
         self,
@@ -106,14 +114,32 @@ class Actor:
         self._sleep = sleep
         self._retry = retry
 
-    def act(self, term: Term, job: Job, decision: Decision) -> None:
-        """Raises StoreError and Deposed; then no side effect of this decision has been begun."""
-        for action in decision.actions:
+    def prepare(self, term: Term, turn: Turn) -> Turn:
+        """What is to be saved and done, in full. Raises StoreError and Deposed."""
+        for action in turn.decision.actions:
             if isinstance(action, Rewish):
                 self._check(term)
-                self._store.wish(action.job, Event(Kind.JOB_WANTED, action.why, job.id))
-        decision = replace(decision, actions=tuple(self._complete(a) for a in decision.actions))
-        self._commit(term, decision)
+                self._store.wish(action.job, Event(Kind.JOB_WANTED, action.why, turn.job.id))
+        actions = tuple(self._complete(action) for action in turn.decision.actions)
+        return Turn(turn.job, replace(turn.decision, actions=actions))
+
+    def save(self, term: Term, turns: Sequence[Turn]) -> None:
+        """All or nothing. Raises StoreError and Deposed; then no side effect of these has been begun."""
+        rows: list[Row] = []
+        events: list[Event] = []
+        unblock: list[str] = []
+        for turn in turns:
+            actions = turn.decision.actions
+            rows += self._rows(turn.decision)
+            events += [action.event for action in actions if isinstance(action, Log)]
+            unblock += [action.scope for action in actions if isinstance(action, Unblock)]
+        if rows or events or unblock:
+            self._store.commit(term, rows, events, unblock)
+            log_events(events)
+
+    def carry_out(self, term: Term, turn: Turn) -> None:
+        """After it was saved."""
+        job, decision = turn.job, turn.decision
         self._world.done.pop(job.id, None)  # what this decision knew, it has dealt with
         for action in decision.actions:
             if isinstance(action, Launch):
@@ -150,16 +176,12 @@ class Actor:
             return record
         return replace(record, request=replace(request, user_data=self._node.user_data(request)))
 
-    def _commit(self, term: Term, decision: Decision) -> None:
+    def _rows(self, decision: Decision) -> list[Row]:
         rows: list[Row] = [action.row for action in decision.actions if isinstance(action, Save)]
         for action in decision.actions:
             if isinstance(action, Install):
                 rows = self._with_token(rows, action.instance)
-        events = [action.event for action in decision.actions if isinstance(action, Log)]
-        unblock = [action.scope for action in decision.actions if isinstance(action, Unblock)]
-        if rows or events or unblock:
-            self._store.commit(term, rows, events, unblock)
-            log_events(events)
+        return rows
 
     def _with_token(self, rows: Sequence[Row], instance: Instance) -> list[Row]:
         """The hash of the node's token is in the store before the node can use the token."""

@@ -3,103 +3,117 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 
 import structlog
 
-from outlast_orchestrator.controller.act import Actor, NodeSettings, Retry, log_events
-from outlast_orchestrator.controller.looks import Looks
-from outlast_orchestrator.controller.news import Troubles, facts
+from outlast_orchestrator.controller.act import Actor, Turn, log_events
+from outlast_orchestrator.controller.news import facts
 from outlast_orchestrator.controller.observe import Observer, Snapshot, read_snapshot
-from outlast_orchestrator.controller.rhythm import Rhythm
-from outlast_orchestrator.controller.schedule import PRICES, RETENTION, SWEEP, Due
-from outlast_orchestrator.controller.sweep import Adoption, Sweeper
-from outlast_orchestrator.controller.world import NOT_LISTED_YET, World
-from outlast_orchestrator.core.actions import Decision
+from outlast_orchestrator.controller.reign import DAY_S, Decide, Parts, Reign
+from outlast_orchestrator.controller.schedule import PRICES, RETENTION, SWEEP
+from outlast_orchestrator.controller.world import NOT_LISTED_YET
 from outlast_orchestrator.core.errors import Deposed, StoreError
 from outlast_orchestrator.core.events import Event, Kind
-from outlast_orchestrator.core.ports import (
-    Calls,
-    Clock,
-    Nodes,
-    Pointers,
-    Policy,
-    Provider,
-    Remote,
-    Store,
-    Term,
-)
+from outlast_orchestrator.core.ports import Policy, Store, Term
 from outlast_orchestrator.core.types import Job
-from outlast_orchestrator.core.view import JobView, Limits
+
+__all__ = ["DAY_S", "Controller", "Decide", "Parts"]
 
 WAIT_MIN_S = 0.02  # a burst of messages is one tick
 AGAIN_S = 1.0  # after trouble with the store, and while another controller leads
 FIRST_LISTING_LIMIT_S = 20.0
 SWEEP_POINTERS_MAX = 16  # read for one sweep at a time
-DAY_S = 86_400.0
+TOGETHER_MAX = 64  # jobs in one transaction: what was decided first must not grow old before it is done
 
 log = structlog.get_logger("outlast.controller")
 
-Decide = Callable[[JobView, Policy], Decision]
 
+class Turns:
+    """Remembers of each job what was told of it last, and when it wants to be looked at."""
 
-@dataclass(frozen=True)
-class Parts:
-    """All that a controller stands on; it knows only ports."""
+    def __init__(self, store: Store, decide: Decide, policies: Mapping[str, Policy]) -> None:
+        self._store = store
+        self._decide = decide
+        self._policies = policies
+        self._whys: dict[str, str] = {}
+        self._broken: dict[str, str] = {}
+        self.wakes_s: dict[str, float] = {}
 
-    clock: Clock
-    store: Store
-    nodes: Nodes
-    calls: Calls
-    pointers: Pointers
-    providers: Mapping[str, Provider]
-    remotes: Mapping[str, Remote]
-    decide: Decide
-    policies: Mapping[str, Policy]
-    limits: Callable[[Sequence[str]], Limits]  # of these clouds together
-    node: NodeSettings
-    due: Due
-    holder: str  # random, of this process
-    sleep: Callable[[float], None]
-    retry: Retry = field(default_factory=Retry)
-    rhythm: Rhythm = field(default_factory=Rhythm)
-    leader_ttl_s: float = 15.0
-    keep_events_s: float = 90 * DAY_S
+    def take(self, term: Term, observer: Observer, actor: Actor, snapshot: Snapshot) -> None:
+        """Raises Deposed. Whatever else goes wrong with a job stays with it."""
+        active = snapshot.active()
+        for begin in range(0, len(active), TOGETHER_MAX):
+            decided = []
+            for job in active[begin : begin + TOGETHER_MAX]:
+                turn = self._decided(term, observer, actor, job, snapshot)
+                if turn is not None:
+                    decided.append(turn)
+            for turn in self._saved(term, actor, decided):
+                self._carry_out(term, actor, turn)
+        known = {job.id for job in active}
+        self.wakes_s = {job: at_s for job, at_s in self.wakes_s.items() if job in known}
 
+    def _decided(
+        self, term: Term, observer: Observer, actor: Actor, job: Job, snapshot: Snapshot
+    ) -> Turn | None:
+        self.wakes_s.pop(job.id, None)
+        try:
+            view = observer.view(job, snapshot)
+            return actor.prepare(term, Turn(job, self._decide(view, self._policies[job.policy])))
+        except Deposed:
+            raise
+        except Exception as error:  # noqa: BLE001  # of whatever kind: the other jobs go on
+            self._failed(term, job, error)
+            return None
 
-class _Reign:
-    """What belongs to one term: evidence that was gathered before it is not carried into it."""
+    def _saved(self, term: Term, actor: Actor, turns: Sequence[Turn]) -> Iterator[Turn]:
+        """Those that are durable: all at once, or, when that fails, each that can be saved by itself."""
+        try:
+            actor.save(term, turns)
+        except Deposed:
+            raise
+        except Exception as error:  # noqa: BLE001  # of one of them, and it is not known of which
+            if len(turns) == 1:
+                self._failed(term, turns[0].job, error)
+                return
+            for turn in turns:
+                yield from self._saved(term, actor, [turn])
+            return
+        yield from turns
 
-    def __init__(self, parts: Parts, term: Term) -> None:
-        clock, store, nodes, calls = parts.clock, parts.store, parts.nodes, parts.calls
-        limits, rhythm = parts.limits, parts.rhythm
-        self.term = term
-        self.begun_s = clock.monotonic_s()
-        self.world = World(self.begun_s)
-        self.looks = Looks(self.world, clock, calls, parts.pointers, parts.providers, rhythm)
-        self.observer = Observer(
-            self.world, clock, store, nodes, calls, self.looks, parts.limits, parts.rhythm
-        )
-        self.actor = Actor(
-            self.world,
-            clock,
-            store,
-            nodes,
-            calls,
-            self.looks,
-            parts.pointers,
-            parts.providers,
-            parts.remotes,
-            parts.node,
-            parts.sleep,
-            parts.retry,
-        )
-        known = limits(list(parts.providers))
-        adoption = Adoption(parts.node.key, known.instance_life_max_s, known.orphan_grace_s)
-        self.sweeper = Sweeper(self.world, store.owner(), adoption)
-        self.troubles = Troubles()
-        self.marks = store.fact_marks()
+    def _carry_out(self, term: Term, actor: Actor, turn: Turn) -> None:
+        job, decision = turn.job, turn.decision
+        try:
+            actor.carry_out(term, turn)
+        except Deposed:
+            raise
+        except Exception as error:  # noqa: BLE001  # as above
+            self._failed(term, job, error)
+            return
+        self._broken.pop(job.id, None)
+        if decision.wake_s is not None:
+            self.wakes_s[job.id] = decision.wake_s
+        if self._whys.get(job.id) != decision.why:
+            self._whys[job.id] = decision.why
+            log.info("why", job=job.id, name=job.name, why=decision.why)
+
+    def _failed(self, term: Term, job: Job, error: Exception) -> None:
+        """Told once; the job is looked at again with every tick, and nothing of it is changed."""
+        text = f"{type(error).__name__}: {error}"
+        if self._broken.get(job.id) != text:
+            log.error("a job could not be looked after", job=job.id, problem=text, exc_info=error)
+            self.tell_broken(term, job.id, text)
+
+    def tell_broken(self, term: Term, job: str, text: str) -> None:
+        if self._broken.get(job) == text:
+            return
+        self._broken[job] = text
+        why = f"the controller can't look after this job: {text}; what runs goes on, the log has more"
+        try:
+            self._store.commit(term, [], [Event(Kind.TELL, why, job)])
+        except StoreError as trouble:
+            log.error("an event could not be written", job=job, problem=str(trouble))
 
 
 class Controller:
@@ -107,11 +121,9 @@ class Controller:
         self._parts = parts
         self._alarm = alarm  # set by whoever has news for the tick
         self._stopped = threading.Event()
-        self._reign: _Reign | None = None
+        self._reign: Reign | None = None
         self._renewed_s = 0.0
-        self._whys: dict[str, str] = {}
-        self._broken: dict[str, str] = {}
-        self._wakes_s: dict[str, float] = {}
+        self._turns = Turns(parts.store, parts.decide, parts.policies)
 
     # from other threads
 
@@ -120,7 +132,7 @@ class Controller:
 
     def next_wake_s(self, job: str) -> float | None:
         """Seconds until that job is looked at on its own account."""
-        wake_s = self._wakes_s.get(job)
+        wake_s = self._turns.wakes_s.get(job)
         return None if wake_s is None else max(0.0, wake_s - self._parts.clock.monotonic_s())
 
     def stop(self) -> None:
@@ -153,59 +165,20 @@ class Controller:
             log.error("nothing can be done without the store", problem=str(error))
         return AGAIN_S
 
-    def _look(self, reign: _Reign) -> float:
+    def _look(self, reign: Reign) -> float:
         snapshot = reign.observer.look()
         self._write_news(reign, snapshot)
         snapshot = self._periodic(reign, snapshot)
         if not self._sees_enough(reign):
             return 0.1
-        active = snapshot.active()
-        for job in active:
-            self._one(reign, job, snapshot)
+        self._turns.take(reign.term, reign.observer, reign.actor, snapshot)
         now_s, tick_s = self._parts.clock.monotonic_s(), self._parts.rhythm.tick_s
-        self._wakes_s = {job.id: self._wakes_s[job.id] for job in active if job.id in self._wakes_s}
-        soonest_s = min(self._wakes_s.values(), default=now_s + tick_s)
+        soonest_s = min(self._turns.wakes_s.values(), default=now_s + tick_s)
         return min(max(soonest_s - now_s, 0.0), tick_s)
-
-    def _one(self, reign: _Reign, job: Job, snapshot: Snapshot) -> None:
-        """One job's turn. Whatever goes wrong with it stays with it."""
-        self._wakes_s.pop(job.id, None)
-        try:
-            view = reign.observer.view(job, snapshot)
-            policy = self._parts.policies[job.policy]
-            decision = self._parts.decide(view, policy)
-            reign.actor.act(reign.term, job, decision)
-        except Deposed:
-            raise
-        except Exception as error:  # noqa: BLE001  # of whatever kind: the other jobs go on
-            self._failed(reign, job, error)
-            return
-        self._broken.pop(job.id, None)
-        if decision.wake_s is not None:
-            self._wakes_s[job.id] = decision.wake_s
-        if self._whys.get(job.id) != decision.why:
-            self._whys[job.id] = decision.why
-            log.info("why", job=job.id, name=job.name, why=decision.why)
-
-    def _failed(self, reign: _Reign, job: Job, error: Exception) -> None:
-        """Told once; the job is looked at again with every tick, and nothing of it is changed."""
-        text = f"{type(error).__name__}: {error}"
-        if self._broken.get(job.id) == text:
-            return
-        self._broken[job.id] = text
-        log.error("a job could not be looked after", job=job.id, problem=text, exc_info=error)
-        if isinstance(error, StoreError):
-            return  # an event could not be written either
-        why = f"the controller can't look after this job: {text}; what runs goes on, the log has more"
-        reign_event = Event(Kind.TELL, why, job.id)
-        try:
-            self._parts.store.commit(reign.term, [], [reign_event])
-        except StoreError as trouble:
-            log.error("an event could not be written", job=job.id, problem=str(trouble))
 
     # what belongs to the controller as a whole
 
-    def _write_news(self, reign: _Reign, snapshot: Snapshot) -> None:
+    def _write_news(self, reign: Reign, snapshot: Snapshot) -> None:
         """Facts of agents and trouble with clouds, into the log; then the agents may drop them."""
         parts = self._parts
         heard = parts.nodes.heard()
@@ -220,7 +193,7 @@ class Controller:
             until = reign.marks.get((launch_id, one.report.boot), 0)
             parts.nodes.facts_recorded(launch_id, one.report.boot, until)
 
-    def _periodic(self, reign: _Reign, snapshot: Snapshot) -> Snapshot:
+    def _periodic(self, reign: Reign, snapshot: Snapshot) -> Snapshot:
         parts = self._parts
         if parts.due.take(PRICES):
             reign.world.prices_are_old()
@@ -230,7 +203,7 @@ class Controller:
             reign.looks.list_regions(0.0)
         return self._sweep(reign, snapshot) if reign.sweeper.due() else snapshot
 
-    def _sweep(self, reign: _Reign, snapshot: Snapshot) -> Snapshot:
+    def _sweep(self, reign: Reign, snapshot: Snapshot) -> Snapshot:
         parts, now_s = self._parts, self._parts.clock.monotonic_s()
         found = reign.sweeper.look(
             {record.launch_id: record for record in snapshot.records()},
@@ -249,7 +222,7 @@ class Controller:
                 reign.looks.read_pointer(snapshot.jobs[job])
         return read_snapshot(parts.store) if found.rows else snapshot
 
-    def _sees_enough(self, reign: _Reign) -> bool:
+    def _sees_enough(self, reign: Reign) -> bool:
         """Whether each region has answered once: before, a machine that the store has forgotten (it came
         from a backup) might be taken for one that does not exist. A region that keeps silent is Unknown."""
         if self._parts.clock.monotonic_s() - reign.begun_s > FIRST_LISTING_LIMIT_S:
@@ -259,7 +232,7 @@ class Controller:
 
     # leadership
 
-    def _lead(self) -> _Reign | None:
+    def _lead(self) -> Reign | None:
         """Renews well before others may take over. Raises StoreError."""
         parts, now_s = self._parts, self._parts.clock.monotonic_s()
         if self._reign is not None and now_s - self._renewed_s < parts.leader_ttl_s / 3:
@@ -274,7 +247,7 @@ class Controller:
             event = Event(Kind.CONTROLLER_LEADS, why, data={"holder": term.holder})
             parts.store.commit(term, [], [event])
             log_events([event])
-            self._reign = _Reign(parts, term)
+            self._reign = Reign(parts, term)
         return self._reign
 
     def _lost(self, why: str) -> None:
