@@ -100,6 +100,7 @@ class Server:
         self._clock = SystemClock()
         self._stop = threading.Event()
         self._lock = _lock(settings)
+        self._restored = restore is not None
         if restore is not None:
             sys.stderr.write(put_back(settings.store_url, settings.home, restore, self._clock) + "\n")
         self._store = open_store(settings.store_url, self._clock)
@@ -156,6 +157,8 @@ class Server:
             sleep=self._clock.sleep,
             leader_ttl_s=settings.leader_ttl_s,
             keep_events_s=settings.keep_events_days * DAY_S,
+            storage=settings.storage_url,
+            restored=self._restored,
         )
 
     def _limits(self, names: Sequence[str]) -> Limits:

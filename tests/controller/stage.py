@@ -106,6 +106,7 @@ class StageBuckets:
     pointer: Pointer | None = None
     down: bool = False
     bodies: dict[str, bytes] = field(default_factory=dict)
+    listed: list[str] = field(default_factory=list)
     reads: int = 0
 
     def read(self, job: Job) -> Pointer | None:
@@ -120,6 +121,10 @@ class StageBuckets:
     def status_bodies(self, job: Job, keys: Sequence[str]) -> dict[str, bytes]:
         self._check()
         return {key: self.bodies[key] for key in keys if key in self.bodies}
+
+    def jobs(self, storage: str) -> list[str]:
+        self._check()
+        return list(self.listed)
 
     def _check(self) -> None:
         if self.down:

@@ -136,7 +136,7 @@ class Observer:
                 self._world.list_ended(one, now_s)
                 regions = {r.job for r in records.values() if _region_key(r) == key}
                 concerned = sorted(regions)
-            elif kind in (CallKind.OFFERS, CallKind.REGIONS):
+            elif kind in (CallKind.OFFERS, CallKind.REGIONS, CallKind.LOST):
                 concerned = []  # nobody waits for it: the offers themselves are in the view
             else:
                 self._world.read_ended(one)

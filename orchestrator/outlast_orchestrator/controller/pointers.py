@@ -41,6 +41,13 @@ class BucketPointers:
             found = {key: _body(bucket, key) for key in keys}
         return {key: body for key, body in found.items() if body is not None}
 
+    def jobs(self, storage: str) -> list[str]:
+        try:
+            keys = [info.key for info in self._open_bucket(storage, "").list("jobs/")]
+        except (node_ports.BucketError, ValueError) as error:
+            raise BucketError(f"{storage}: {error}") from error
+        return sorted({key.split("/")[1] for key in keys})
+
     def _bucket(self, job: Job) -> node_ports.Bucket:
         return self._open_bucket(job.storage, job_prefix(job.id))
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from outlast_orchestrator.controller.act import Actor, NodeSettings, Retry
 from outlast_orchestrator.controller.looks import Looks
+from outlast_orchestrator.controller.lost import LostJobs
 from outlast_orchestrator.controller.news import Troubles
 from outlast_orchestrator.controller.observe import Observer
 from outlast_orchestrator.controller.rhythm import Rhythm
@@ -54,6 +55,8 @@ class Parts:
     rhythm: Rhythm = field(default_factory=Rhythm)
     leader_ttl_s: float = 15.0
     keep_events_s: float = 90 * DAY_S
+    storage: str = ""  # where new jobs go
+    restored: bool = False  # the store was just restored from a backup
 
 
 class Reign:
@@ -85,6 +88,7 @@ class Reign:
         )
         known = limits(list(parts.providers))
         adoption = Adoption(parts.node.key, known.instance_life_max_s, known.orphan_grace_s)
-        self.sweeper = Sweeper(self.world, store.owner(), adoption)
+        lost = LostJobs(store.owner(), clock, calls, parts.pointers, parts.storage, search=parts.restored)
+        self.sweeper = Sweeper(self.world, store.owner(), adoption, lost)
         self.troubles = Troubles()
         self.marks = store.fact_marks()

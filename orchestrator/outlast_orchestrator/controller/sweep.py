@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from outlast_orchestrator.controller.lost import LostJobs
 from outlast_orchestrator.controller.world import World
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.tokens import hash_token, node_token
@@ -68,8 +69,9 @@ class Sweeper:
     """Looks at every new complete listing. Machines of known jobs are adopted at once, so that the job's
     own decision drains or ends them; those of unknown jobs are ended after a time of grace."""
 
-    def __init__(self, world: World, owner: str, adoption: Adoption) -> None:
+    def __init__(self, world: World, owner: str, adoption: Adoption, lost: LostJobs) -> None:
         self._world = world
+        self._lost = lost
         self._adoption = adoption
         self._owner = owner
         self._examined: dict[tuple[str, str], float] = {}
@@ -91,11 +93,13 @@ class Sweeper:
     ) -> Sweep:
         """`all_records` reads the whole store, after the listings came in; asked only when it matters."""
         listed = self._new_listings()
-        if not find_orphans(listed, living, jobs, self._owner):
-            return Sweep()
+        found = find_orphans(listed, living, jobs, self._owner)
+        unknown = {orphan.seen.job for orphan in found if not orphan.job_known}
+        events = self._lost.look(unknown, jobs)
+        if not found:
+            return Sweep(events=tuple(events))
         records = all_records()
         rows: list[Instance] = []
-        events: list[Event] = []
         strangers: list[Seen] = []
         for orphan in find_orphans(listed, records, jobs, self._owner):
             if orphan.job_known and not orphan.twin:
@@ -124,14 +128,16 @@ class Sweeper:
     def _end_strangers(
         self, strangers: Sequence[Seen], jobs: Mapping[str, Job], sweep: Sweep, now_s: float, now_at: float
     ) -> Sweep:
-        """Only after all pointers were read since this controller started: the store may be an old one."""
+        """Only after all pointers were read since this controller started, and that of the machine's own job
+        just now: the store may be an old one."""
         if not strangers:
             return sweep
         for seen in strangers:
             self._first_seen.setdefault(seen.id, now_s)
         unread = tuple(job for job in jobs if not self._world.storage(job).pointer_read)
         old = [seen for seen in strangers if now_s - self._first_seen[seen.id] >= self._adoption.grace_s]
-        end = () if unread else tuple(adopt(seen, None, self._adoption, now_at) for seen in old)
+        useless = [seen for seen in old if seen.job in jobs or self._lost.may_end(seen)]
+        end = () if unread else tuple(adopt(seen, None, self._adoption, now_at) for seen in useless)
         return Sweep(sweep.rows, sweep.events, end, unread)
 
 

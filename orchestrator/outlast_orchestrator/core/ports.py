@@ -207,6 +207,9 @@ class Pointers(Protocol):
     def status_bodies(self, job: Job, keys: Sequence[str]) -> dict[str, bytes]:
         """The status objects under those keys that exist."""
 
+    def jobs(self, storage: str) -> list[str]:
+        """The ids of all jobs that have something there: lists everything, so it may take long."""
+
 
 class Calls(Protocol):
     """Runs slow calls beside the tick."""

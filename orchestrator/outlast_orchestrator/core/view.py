@@ -125,6 +125,7 @@ class CallKind(str, enum.Enum):
     STATUS = "status"  # key: job id; status objects of nodes that are not heard
     OFFERS = "offers"  # key: cloud/job id
     REGIONS = "regions"  # key: cloud
+    LOST = "lost"  # key: id of a job that the store does not know, or a storage to be listed
 
 
 @dataclass(frozen=True)
