@@ -295,6 +295,24 @@ def test_calls_stay_in_flight_until_they_are_collected() -> None:
     calls.close()
 
 
+def test_a_routine_look_that_found_nothing_new_wakes_nobody() -> None:
+    """With 1,000 jobs there are 200 of them in a second, and each tick looks at all jobs."""
+    woken, ended = threading.Event(), threading.Event()
+    calls = ThreadCalls(SystemClock(), woken.set, threads=1)
+    quiet = Call(CallKind.POINTER, "j1")
+
+    def after() -> CallDone:
+        ended.set()
+        return CallDone(Call(CallKind.POINTER, "j2"), news=False)
+
+    assert calls.start(quiet, lambda: CallDone(quiet, news=False))
+    assert calls.start(Call(CallKind.POINTER, "j2"), after)  # the one thread has ended the first by then
+    assert ended.wait(30)
+    assert not woken.is_set()
+    assert calls.collect()[0].call == quiet
+    calls.close()
+
+
 def test_the_loop_runs_and_gives_the_leadership_up_when_it_is_stopped(tmp_path: Path) -> None:
     stage = Stage(f"sqlite:///{tmp_path / 'outlast.db'}")
     stage.submit()

@@ -61,4 +61,5 @@ class ThreadCalls:
             done = CallDone(call, problem=f"{type(error).__name__}: {error}", ended_s=now_s)
         with self._lock:
             self._done.append(done)
-        self._wake()
+        if done.news:
+            self._wake()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.controller.world import (
@@ -96,15 +97,18 @@ class Looks:
         if self._calls.start(call, run):
             region.asked_s = begun_s
 
-    def read_pointer(self, job: Job) -> None:
+    def read_pointer(self, job: Job, *, routine: bool = False) -> None:
+        """A routine reading wakes the tick only with something new; one that is asked for is waited for."""
         call, begun_s = Call(CallKind.POINTER, job.id), self._clock.monotonic_s()
         if begun_s - self._world.storage(job.id).pointer_asked_s < self._rhythm.pointer_again_s:
             return
 
         def run() -> CallDone:
+            before = self._world.storage(job.id).pointer
             seen = self._pointer(job, begun_s)
             self._world.inbox.put(PointerRead(job.id, seen))
-            return CallDone(call, problem=seen.problem, ended_s=self._clock.monotonic_s())
+            news = not routine or replace(seen, begun_s=before.begun_s) != before
+            return CallDone(call, problem=seen.problem, ended_s=self._clock.monotonic_s(), news=news)
 
         if self._calls.start(call, run):
             self._world.storage(job.id).pointer_asked_s = begun_s
@@ -156,8 +160,9 @@ class Looks:
                 found = OffersRead(job.id, cloud, begun_s, tuple(provider.offers(job.want)))
             except ProviderError as error:
                 failed, found = error, OffersRead(job.id, cloud, begun_s, None, str(error))
+            news = found.offers != self._world.offers_of(job.id, cloud).offers
             self._world.inbox.put(found)
-            return CallDone(call, error=failed, ended_s=self._clock.monotonic_s())
+            return CallDone(call, error=failed, ended_s=self._clock.monotonic_s(), news=news)
 
         if self._calls.start(call, run):
             self._world.offers_of(job.id, cloud).asked_s = begun_s

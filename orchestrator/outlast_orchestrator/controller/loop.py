@@ -21,6 +21,7 @@ from outlast_orchestrator.core.types import Job
 __all__ = ["DAY_S", "Controller", "Decide", "Parts"]
 
 WAIT_MIN_S = 0.02  # a burst of messages is one tick
+WAIT_MAX_S = 0.5  # however long the last tick took
 AGAIN_S = 1.0  # after trouble with the store, and while another controller leads
 FIRST_LISTING_LIMIT_S = 20.0
 SWEEP_POINTERS_MAX = 16  # read for one sweep at a time
@@ -144,13 +145,15 @@ class Controller:
 
     def run(self) -> None:
         while not self._stopped.is_set():
+            begun_s = self._parts.clock.monotonic_s()
             try:
                 wait_s = self.tick()
             except Exception:
                 log.exception("a tick failed in an unforeseen way")
                 wait_s = AGAIN_S
+            pause_s = self._parts.clock.monotonic_s() - begun_s  # half of the time is for the API
             self._alarm.wait(wait_s)
-            self._stopped.wait(WAIT_MIN_S)
+            self._stopped.wait(min(max(WAIT_MIN_S, pause_s), WAIT_MAX_S))
             self._alarm.clear()
         self._resign()
 

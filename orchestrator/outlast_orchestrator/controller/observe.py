@@ -153,7 +153,7 @@ class Observer:
             storage = self._world.storage(job.id)
             idle = job.wanted is not Wanted.RUN and storage.pointer_read and not busy.get(job.id)
             if not idle and now_s - storage.pointer_asked_s >= self._rhythm.pointer_every_s:
-                self._looks.read_pointer(job)
+                self._looks.read_pointer(job, routine=True)
             if job.wanted is Wanted.RUN:
                 self._looks.read_offers(job)
         if active or records:

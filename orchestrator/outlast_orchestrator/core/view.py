@@ -145,6 +145,7 @@ class CallDone:
     problem: str = ""  # anything else that went wrong: the outcome is unknown
     generation: int = 0  # GENERATION: the number that was taken
     ended_s: float = 0.0
+    news: bool = True  # False: a routine look that found everything as it was; nobody need be woken for it
 
 
 @dataclass(frozen=True)
