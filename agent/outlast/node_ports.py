@@ -122,7 +122,7 @@ class Workplace(Protocol):
 class SaveLook:
     """What a look at the folder must know of the trainer."""
 
-    pids: tuple[int, ...] = ()
+    pids: Iterable[int] = ()  # the trainer's tree; found, at some cost, when gone through
     exited_badly: bool = False  # then only a framework's own marker confirms a checkpoint
     ended_well: bool = False  # nobody writes any more: one look is enough
     step: int | None = None  # of the trainer, for checkpoints without a number in their name

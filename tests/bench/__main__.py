@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.bench.idle import agent_idle_cpu, controller_idle_cpu
 from tests.bench.memory import agent_idle_mb, controller_mb
 from tests.bench.speed import decide_quiet_jobs, gate_over_hash, help_over_pass
 from tests.bench.uploading import agent_uploads_to_folder_mb, agent_uploads_to_s3_mb
@@ -20,6 +21,8 @@ FIGURES = {
     "agent_uploads_1gib_folder": agent_uploads_to_folder_mb,
     "agent_uploads_1gib_s3": agent_uploads_to_s3_mb,
     "controller_one_job_pss": controller_mb,
+    "agent_idle_cpu": agent_idle_cpu,
+    "controller_idle_cpu": controller_idle_cpu,
 }
 RESULTS = Path("bench/results.json")
 

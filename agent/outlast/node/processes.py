@@ -84,11 +84,12 @@ def signal_named(name: str) -> int:
 
 def _stat(pid: int) -> tuple[str, int]:
     try:
-        text = (PROC / str(pid) / "stat").read_text(errors="replace")
+        with open(f"{PROC}/{pid}/stat", "rb") as file:
+            body = file.read()
     except OSError:
         return "", 0
-    fields = text.rpartition(")")[2].split()  # the name before may hold anything, brackets too
-    return fields[0], int(fields[1])
+    fields = body.rpartition(b")")[2].split()  # the name before may hold anything, brackets too
+    return fields[0].decode(), int(fields[1])
 
 
 def _environ(pid: int) -> list[bytes]:

@@ -95,7 +95,7 @@ class Look:
     """The circumstances of one scan."""
 
     now_s: float
-    pids: tuple[int, ...]
+    pids: Iterable[int]  # the trainer's tree, as it is whenever one goes through it
     quiet_s: float
     quiet: QuietMemory
     exited_badly: bool = False  # the trainer crashed or was killed: half a save may lie there for ever

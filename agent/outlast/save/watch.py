@@ -101,7 +101,7 @@ class Watcher:
         `ended_well`: the trainer exited with 0, so nobody writes and one look is enough. `step_hint`: the
         last step it told, for checkpoints whose name has no number.
         """
-        look = Look(now_s, tuple(pids), self._quiet_s, self._quiet, exited_badly, ended_well)
+        look = Look(now_s, pids, self._quiet_s, self._quiet, exited_badly, ended_well)
         all_here = candidates(self.root)
         fresh = [(k, c, f) for k, c, f in self._with_files(all_here) if self._is_new(k, c, f)]
         self._numbered = self._numbered or any(c.step is not None for _, c, _ in fresh)

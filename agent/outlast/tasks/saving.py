@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 from outlast.bucket.manifest import BadManifest, read_manifest
 from outlast.news import SaveFound, SaveUnusable, Settled, Uploaded, UploadMoved
 from outlast.node_ports import NodeTrouble, SaveLook, Saves, Trainer
@@ -16,6 +19,7 @@ from outlast.view import Identity
 LAST_LOOKS_MAX = 2  # after a bad exit: what is not complete by then never will be
 NONCE_BYTES = 4
 MOVED_EVERY_BYTES = 8 << 20
+READ_TRIES_MAX = 3
 
 
 class FinderTask:
@@ -67,7 +71,7 @@ class FinderTask:
             if order is not None:
                 order()
             if self._generation is not None and self._runtime.monotonic_s() >= next_s:
-                self._scan(self._generation, SaveLook(pids=self._trainer.pids(), step=self._step))
+                self._scan(self._generation, SaveLook(pids=_Tree(self._trainer), step=self._step))
                 next_s = self._runtime.monotonic_s() + self._scan_every_s
 
     def _follow(self, generation: int | None) -> None:
@@ -107,6 +111,16 @@ class FinderTask:
         return seen.pending
 
 
+@dataclass(frozen=True)
+class _Tree:
+    """The trainer's processes, found when needed: a big machine has thousands, and most looks need none."""
+
+    trainer: Trainer
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self.trainer.pids())
+
+
 class ShipperTask:
     """Uploads one copy at a time. A retry of the same copy goes on where the last try stopped."""
 
@@ -119,6 +133,7 @@ class ShipperTask:
         self._copy: StableCopy | None = None
         self._name = ""
         self._done: dict[str, FileEntry] = {}
+        self._reads = 0  # failed ones, of this copy
         self._base: tuple[ManifestRef, Manifest] | None = None
 
     def upload(self, generation: int, copy: StableCopy, base: ManifestRef | None, off: Flag) -> None:
@@ -126,7 +141,7 @@ class ShipperTask:
 
     def _upload(self, generation: int, copy: StableCopy, base: ManifestRef | None, off: Flag) -> None:
         if copy is not self._copy:
-            self._copy, self._done = copy, {}
+            self._copy, self._done, self._reads = copy, {}, 0
             self._name = checkpoint_name(copy.step, generation, self._runtime.token(NONCE_BYTES))
         told_bytes = 0
 
@@ -153,12 +168,23 @@ class ShipperTask:
         except SourceChanged as error:
             self._copy = None
             self._post(Uploaded(generation, None, f"step {copy.step} changed under the upload: {error}"))
-        except (BucketError, OSError) as error:
+        except OSError as error:
+            self._unreadable(generation, copy, error)
+        except BucketError as error:
             self._post(Uploaded(generation, trouble(error)))
         else:
             # If it is asked for again, its commit was refused as it is: then under a new name.
             self._copy = None
             self._post(Uploaded(generation, draft))
+
+    def _unreadable(self, generation: int, copy: StableCopy, error: OSError) -> None:
+        """This node's disk does not give the copy back: given up after a few tries, for a newer one waits."""
+        self._reads += 1
+        if self._reads < READ_TRIES_MAX:
+            self._post(Uploaded(generation, trouble(error)))
+            return
+        self._copy = None
+        self._post(Uploaded(generation, None, f"step {copy.step} can't be read any more: {error}"))
 
     def _known_base(self, ref: ManifestRef | None) -> tuple[ManifestRef, Manifest] | None:
         """The manifest whose unchanged files may be named again. Without it all files are sent."""

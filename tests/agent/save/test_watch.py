@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -126,6 +127,31 @@ def test_a_file_that_is_open_for_writing_is_not_complete_however_quiet(tmp_path:
         assert "open for writing" in eyes.waiting["the files of 10"]
     with (tmp_path / "model_10.pt").open("rb"):
         assert look_twice(eyes, 20.0) == [10]
+
+
+class Tree:
+    """Counts how often somebody goes through the trainer's processes."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.walks += 1
+        return iter(ME)
+
+
+def test_the_trainers_processes_are_gone_through_only_for_a_save_that_is_quiet(tmp_path: Path) -> None:
+    eyes, tree = watcher(tmp_path), Tree()
+    for now_s in (0.0, 0.5, 1.0):
+        assert eyes.scan(now_s, tree) == []
+    (tmp_path / "step_5.bin").write_bytes(b"x" * 100)
+    with (tmp_path / "step_5.bin").open("ab"):
+        assert eyes.scan(2.0, tree) == []
+        assert tree.walks == 0
+        assert eyes.scan(8.0, tree) == []
+    assert steps_of(eyes.scan(9.0, tree)) == [5]
+    assert tree.walks == 2
+    eyes.scan(10.0, tree)
+    assert tree.walks == 2
 
 
 def test_slow_growth_is_not_quiet(tmp_path: Path) -> None:
