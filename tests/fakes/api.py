@@ -61,6 +61,7 @@ class Api:
     offers: list[Offer] = field(default_factory=lambda: [DEARER, OFFER])
     url: str = ""
     token: str = ""
+    leading: bool = True
     server: ApiServer | None = None
 
     def __post_init__(self) -> None:
@@ -98,6 +99,7 @@ class Api:
             offers=lambda _want: list(self.offers),
             orphans=lambda: [STRAY],
             next_wake_s=lambda _job: 7.0,
+            leading=lambda: self.leading,
         )
 
     def start(self, port: int = 0) -> None:

@@ -57,6 +57,31 @@ def test_a_report_is_heard_and_answered_with_what_holds(api: Api) -> None:
     assert api.nodes.heard()["launch-1"].report.step == 5
 
 
+def test_a_controller_that_does_not_lead_lets_no_node_believe_that_it_was_heard(api: Api) -> None:
+    """It would renew its lease by somebody who tells nobody, and wait for orders that never come."""
+    job = api.job()
+    token = api.instance(job)
+    api.leading = False
+    with api.client(token) as http:
+        answer = http.post("/v1/report", content=dump(_report(job)))
+        hanging = http.get("/v1/nodes/launch-1/commands?wait=0")
+    assert (answer.status_code, hanging.status_code) == (503, 503)
+    assert "does not lead" in answer.json()["error"]
+    assert api.nodes.heard() == {}
+    with api.client() as http:
+        assert [one["id"] for one in http.get("/v1/jobs").json()["jobs"]] == [job.id], "people may look"
+
+
+def test_a_hanging_request_of_a_leader_that_was_deposed_ends_without_orders(api: Api) -> None:
+    token = api.instance(api.job())
+    with ThreadPoolExecutor(1) as pool, api.client(token) as http:
+        seen = load(Reply, http.get("/v1/nodes/launch-1/commands?wait=0").content).number
+        waiting = pool.submit(http.get, f"/v1/nodes/launch-1/commands?wait=30&seen={seen}")
+        api.leading = False
+        api.nodes.tell("launch-1", (ASSIGN,))
+        assert waiting.result(BOUND_S).status_code == 503
+
+
 def test_unknown_fields_of_a_newer_agent_are_ignored(api: Api) -> None:
     job = api.job()
     with api.client(api.instance(job)) as http:

@@ -36,7 +36,7 @@ def create_app(services: Services) -> FastAPI:
     app.state.hangs = hangs
     door = Door(services.store, services.clock)
     people = [Depends(door.admin)]
-    app.include_router(node_routes(services.store, services.nodes, door, hangs))
+    app.include_router(node_routes(services.store, services.nodes, door, hangs, services.leading))
     app.include_router(job_routes(services, hangs), prefix="/v1", dependencies=people)
     app.include_router(bucket_routes(services, hangs), prefix="/v1", dependencies=people)
     app.add_middleware(BodyLimit)

@@ -31,11 +31,20 @@ def _respond(reply: Reply) -> Response:
     return Response(dump(reply), media_type="application/json")
 
 
-def node_routes(store: Store, nodes: Nodes, door: Door, hangs: Hangs) -> APIRouter:
+def node_routes(
+    store: Store, nodes: Nodes, door: Door, hangs: Hangs, leading: Callable[[], bool]
+) -> APIRouter:
     router = APIRouter(prefix="/v1")
+
+    def need_leader() -> None:
+        """What a node says is heard by this process alone, and only its own controller tells it anything:
+        to be thanked by one that does not lead would be worse than not to reach one."""
+        if not leading():
+            raise Refusal(503, "this controller does not lead: ask again, the leader may answer next")
 
     def take(request: Request, body: bytes) -> Reply:
         caller = door.caller(request)  # an unknown token learns nothing of what a report should look like
+        need_leader()
         try:
             report = load(Report, body)
         except FormatError as error:
@@ -63,6 +72,7 @@ def node_routes(store: Store, nodes: Nodes, door: Door, hangs: Hangs) -> APIRout
         seen: Annotated[int, Query(ge=0)] = 0,
     ) -> Response:
         only_node(await run_in_threadpool(door.caller, request), launch_id)
+        need_leader()
         hangs.enter(launch_id)
         alone = True
         try:
@@ -72,6 +82,7 @@ def node_routes(store: Store, nodes: Nodes, door: Door, hangs: Hangs) -> APIRout
             alone = hangs.leave(launch_id)
         if ended is Ended.CLIENT_GONE and alone:
             nodes.disconnected(launch_id)
+        need_leader()
         return _respond(numbered(nodes.told(launch_id)))
 
     return router
