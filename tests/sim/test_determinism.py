@@ -12,9 +12,9 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-def digest(seed: int, hash_seed: str) -> str:
+def digest(size: str, seed: int, hash_seed: str) -> str:
     done = subprocess.run(
-        [sys.executable, "-m", "tests.sim", "--seed", str(seed), "--digest"],
+        [sys.executable, "-m", "tests.sim", "--size", size, "--seed", str(seed), "--digest"],
         cwd=ROOT,
         env={**os.environ, "PYTHONHASHSEED": hash_seed},
         capture_output=True,
@@ -27,12 +27,12 @@ def digest(seed: int, hash_seed: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", [1, 7])
-def test_the_same_seed_has_the_same_event_log(seed: int) -> None:
-    first = digest(seed, "1")
+@pytest.mark.parametrize(("size", "seed"), [("day", 1), ("short", 7), ("short", 8), ("short", 9)])
+def test_the_same_seed_has_the_same_event_log(size: str, seed: int) -> None:
+    first = digest(size, seed, "1")
     assert len(first) == 64
-    assert digest(seed, "2") == first
+    assert digest(size, seed, "2") == first
 
 
 def test_another_seed_is_another_story() -> None:
-    assert digest(3, "0") != digest(4, "0")
+    assert digest("short", 3, "0") != digest("short", 4, "0")

@@ -1,21 +1,38 @@
-"""Whole worlds: the real controller and the real agents through a bad day each, judged by every checker."""
+"""Whole worlds: the real controllers and agents through bad hours and bad days, judged by every checker.
+
+`OUTLAST_SHORT_SEEDS` and `OUTLAST_DAY_SEEDS` say how many; `make soak` runs far more.
+"""
 
 from __future__ import annotations
 
 import os
 
 import pytest
-from tests.sim.sweep import known_seeds, open_seeds, sweep
+from tests.sim.sweep import known_seeds, sweep
 
-SEEDS = int(os.environ.get("OUTLAST_SEEDS", "300"))
-CHUNK = 10  # seeds of one test: small enough that the workers end together
+from outlast_orchestrator.simulate.plan import SIZES
+from outlast_orchestrator.simulate.world import World
+
+SHORT_SEEDS = int(os.environ.get("OUTLAST_SHORT_SEEDS", "2000"))
+DAY_SEEDS = int(os.environ.get("OUTLAST_DAY_SEEDS", "300"))
+SHORT_CHUNK = 50  # seeds of one test: small enough that the workers end together
+DAY_CHUNK = 10
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
-def test_no_checker_is_broken(first: int) -> None:
-    here = [seed for seed in range(first, min(first + CHUNK, SEEDS)) if seed not in open_seeds()]
-    sums = sweep(here)
+@pytest.mark.parametrize("first", range(0, SHORT_SEEDS, SHORT_CHUNK))
+def test_no_checker_is_broken_in_dense_hours(first: int) -> None:
+    sums = sweep(range(first, min(first + SHORT_CHUNK, SHORT_SEEDS)), "short")
+    assert not sums.broken, "\n".join(sums.broken)
+    assert sums.faults >= 10 * sums.seeds, sums.text()
+    assert sums.kinds >= 5 * sums.seeds, sums.text()
+    assert sums.attempts >= 2 * sums.seeds, sums.text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, DAY_SEEDS, DAY_CHUNK))
+def test_no_checker_is_broken_in_a_day(first: int) -> None:
+    sums = sweep(range(first, min(first + DAY_CHUNK, DAY_SEEDS)), "day")
     assert not sums.broken, "\n".join(sums.broken)
     assert sums.jobs >= 3 * sums.seeds
     assert sums.hours >= 24.0 * sums.seeds
@@ -23,6 +40,16 @@ def test_no_checker_is_broken(first: int) -> None:
     assert sums.kinds >= 3 * sums.seeds, sums.text()
 
 
-def test_seeds_that_once_found_a_fault() -> None:
-    sums = sweep(known_seeds())
+@pytest.mark.parametrize("size", list(SIZES))
+def test_seeds_that_once_found_a_fault(size: str) -> None:
+    sums = sweep(known_seeds(size), size)
     assert not sums.broken, "\n".join(sums.broken)
+
+
+def test_every_kind_of_fault_strikes() -> None:
+    """A kind that never finds anybody to hit proves nothing."""
+    sums = sweep(range(60), "short")
+    missing = [kind for kind in World(0).faults.kinds() if kind not in sums.by_kind]
+    assert not missing, sums.text()
+    assert sums.pairs
+    assert sums.acts

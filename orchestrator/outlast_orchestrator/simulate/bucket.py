@@ -7,6 +7,7 @@ faulty: no real store forgets or reorders what it has confirmed.
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from outlast_orchestrator.simulate.network import BUCKET, Network
 T = TypeVar("T")
 TIMEOUT_S = 20.0  # what a client waits for an answer
 CHUNK_BYTES = 1024
+CHANGES = ("create", "replace", "put", "upload", "delete")
 
 
 @dataclass(frozen=True)
@@ -131,23 +133,24 @@ class SimBucket:
 
     def get(self, key: str) -> Blob:
         check_key(key)
-        return self._ask(lambda: self._server.get(self._prefix + key))
+        return self._ask(lambda: self._server.get(self._prefix + key), "get")
 
     def create(self, key: str, body: bytes) -> str:
         check_key(key)
-        return self._change(lambda: self._server.create(self._by, self._prefix + key, body))
+        return self._change(lambda: self._server.create(self._by, self._prefix + key, body), "create")
 
     def replace(self, key: str, body: bytes, version: str) -> str:
         check_key(key)
-        return self._change(lambda: self._server.replace(self._by, self._prefix + key, body, version))
+        work = functools.partial(self._server.replace, self._by, self._prefix + key, body, version)
+        return self._change(work, "replace")
 
     def put(self, key: str, body: bytes) -> None:
         check_key(key)
-        self._change(lambda: self._server.write(self._by, self._prefix + key, body))
+        self._change(lambda: self._server.write(self._by, self._prefix + key, body), "put")
 
     def delete(self, key: str) -> None:
         check_key(key)
-        self._change(lambda: self._server.delete(self._by, self._prefix + key))
+        self._change(lambda: self._server.delete(self._by, self._prefix + key), "delete")
 
     def upload(self, key: str, source: Source, wrote: Callable[[int], None]) -> None:
         check_key(key)
@@ -158,11 +161,12 @@ class SimBucket:
             self._clock.sleep(length / self._server.bytes_per_s)
             self._must_reach()
             wrote(len(body))
-        self._change(lambda: self._server.upload(self._by, self._prefix + key, bytes(body)))
+        work = functools.partial(self._server.upload, self._by, self._prefix + key, bytes(body))
+        self._change(work, "upload")
 
     def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
         check_key(key)
-        body = self._ask(lambda: self._server.get(self._prefix + key)).body[offset : offset + length]
+        body = self._ask(lambda: self._server.get(self._prefix + key), "get").body[offset : offset + length]
         for start in range(0, len(body), CHUNK_BYTES):
             chunk = body[start : start + CHUNK_BYTES]
             self._clock.sleep(len(chunk) / self._server.bytes_per_s)
@@ -171,20 +175,20 @@ class SimBucket:
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         cut = len(self._prefix)
-        for info in self._ask(lambda: self._server.infos(self._prefix + prefix)):
+        for info in self._ask(lambda: self._server.infos(self._prefix + prefix), "list"):
             yield ObjectInfo(info.key[cut:], info.size, info.version)
 
     # how a request fares
 
-    def _change(self, work: Callable[[], T]) -> T:
+    def _change(self, work: Callable[[], T], deed: str) -> T:
         sent_s = self._clock.now_s
-        value = self._ask(work, changes=True)
+        value = self._ask(work, deed)
         if self._wrote is not None:
             self._wrote(sent_s)
         return value
 
-    def _ask(self, work: Callable[[], T], *, changes: bool = False) -> T:
-        self._clock.step()
+    def _ask(self, work: Callable[[], T], deed: str) -> T:
+        self._clock.step(deed)
         self._must_reach()
         weather, dice = self._server.weather(), self._server.dice
         latency_s = self._server.latency_s * (0.5 + dice.random())
@@ -197,29 +201,29 @@ class SimBucket:
             self._give_up()
         luck -= weather.request_lost
         if luck < weather.late:
-            if changes:
+            if deed in CHANGES:
                 self._clock.after(TIMEOUT_S + dice.uniform(0.0, weather.late_s_max), _quietly(work))
             self._give_up()
         luck -= weather.late
         if luck < weather.reply_lost:
             _quietly(work)()
             self._give_up()
-        return self._answered(work, latency_s, there_first=dice.random() < 0.5)
+        return self._answered(work, deed, latency_s, there_first=dice.random() < 0.5)
 
-    def _answered(self, work: Callable[[], T], latency_s: float, *, there_first: bool) -> T:
+    def _answered(self, work: Callable[[], T], deed: str, latency_s: float, *, there_first: bool) -> T:
         """Whoever is killed while it waits may have left its mark already, or not."""
         if not there_first:
             self._clock.sleep(latency_s)
             self._must_reach()
             value = work()
-            self._clock.step()
+            self._clock.step(deed)
             return value
         try:
             value = work()
         except (Missing, Exists, Conflict):
             self._clock.sleep(latency_s)
             raise
-        self._clock.sleep(latency_s)
+        self._clock.sleep(latency_s, deed)
         self._must_reach()
         return value
 

@@ -50,6 +50,7 @@ class Process:
         self.on_death: list[Callable[[], None]] = []
         self.crossings = 0  # how often it touched the world
         self._trips: dict[int, Callable[[], None]] = {}
+        self._ambushes: dict[str, tuple[int, Callable[[], None]]] = {}  # by deed: how many to let pass
         self._tasks: list[Task] = []
         self._parked: list[tuple[Task, int, Any]] = []
 
@@ -111,8 +112,17 @@ class Process:
         """Runs `action` (a kill, a freeze) when it touches the world that many times more."""
         self._trips[self.crossings + crossings] = action
 
-    def cross(self) -> Callable[[], None] | None:
+    def ambush(self, deed: str, passing: int, action: Callable[[], None]) -> None:
+        """As `trip`, in the middle of a certain deed: before or after the world has noticed it."""
+        self._ambushes[deed] = (passing, action)
+
+    def cross(self, deed: str) -> Callable[[], None] | None:
         self.crossings += 1
+        if deed in self._ambushes:
+            passing, action = self._ambushes.pop(deed)
+            if passing == 0:
+                return action
+            self._ambushes[deed] = (passing - 1, action)
         return self._trips.pop(self.crossings, None) if self._trips else None
 
 
@@ -228,15 +238,15 @@ class SimClock:
             raise Killed
         return value
 
-    def sleep(self, seconds: float) -> None:
+    def sleep(self, seconds: float, deed: str = "") -> None:
         """In a task: gives way. Outside of all (a test's own code): lets the world run that long."""
         if self._task is None:
             self.run(self.now_s + max(seconds, 0.0))
             return
-        self.step()
+        self.step(deed)
         self.wait(self.now_s + max(seconds, 0.0))
 
-    def step(self) -> None:
+    def step(self, deed: str = "") -> None:
         """The process touches the world: here a planned kill or freeze takes place."""
         task = self._task
         if task is None:
@@ -244,7 +254,7 @@ class SimClock:
         process = task.process
         if not process.alive:
             raise Killed
-        action = process.cross()
+        action = process.cross(deed)
         if action is not None:
             action()
             if not process.alive:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from outlast.ports import Mailbox, Runtime
 from outlast.protocol.limits import LEASE_MARGIN_S, LEASE_S
+from outlast.protocol.objects import Pointer
 from outlast_orchestrator.controller.act import NodeSettings
 from outlast_orchestrator.controller.loop import Controller, Decide, Parts
 from outlast_orchestrator.controller.nodes import NodeRegistry
@@ -15,15 +17,16 @@ from outlast_orchestrator.controller.pointers import BucketPointers
 from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.controller.schedule import EVERY_S, Due
 from outlast_orchestrator.core.decide import decide
-from outlast_orchestrator.core.ports import Provider
+from outlast_orchestrator.core.ports import AgentConfig, Pointers, Provider
+from outlast_orchestrator.core.types import Job
 from outlast_orchestrator.core.view import Call, CallDone, Limits
 from outlast_orchestrator.policies.cheapest import cheapest
 from outlast_orchestrator.simulate.bucket import BucketServer, SimBucket
 from outlast_orchestrator.simulate.clock import Process, SimClock
-from outlast_orchestrator.simulate.cloud import LAUNCH_LAG_S, NAME, SimCloud
-from outlast_orchestrator.simulate.history import History, ProcessDied
+from outlast_orchestrator.simulate.cloud import LAUNCH_LAG_S, NAME, Machine, SimCloud
+from outlast_orchestrator.simulate.history import History, PointerKnown, ProcessDied
 from outlast_orchestrator.simulate.host import Host
-from outlast_orchestrator.simulate.link import Door
+from outlast_orchestrator.simulate.link import Door, Listener
 from outlast_orchestrator.simulate.network import CONTROLLER, Network
 from outlast_orchestrator.simulate.provider import CloudApi, SimProvider, SimRemote
 from outlast_orchestrator.simulate.runtime import ProcessRuntime
@@ -57,7 +60,9 @@ LIMITS = Limits(
     instance_life_max_s=7 * 86_400.0,
 )
 KEY = b"the key of the simulated server!"
-TICK_MIN_S = 5.0
+TICK_MIN_S = 15.0
+LEADER_TTL_S = 300.0
+SKEWS_S = (0.0, 0.0, -3600.0, 3600.0)  # of one controller's wall clock
 WAIT_MIN_S = 2.0  # a burst of news is one tick
 
 
@@ -92,6 +97,25 @@ class SimCalls:
         self._wake()
 
 
+class Reading:
+    """Passes everything on, and tells which pointers a controller has read since it started."""
+
+    def __init__(self, pointers: Pointers, tell: Callable[[str], None]) -> None:
+        self._pointers = pointers
+        self._tell = tell
+        self._told: dict[str, None] = {}
+        self.take_generation = pointers.take_generation
+        self.status_bodies = pointers.status_bodies
+        self.jobs = pointers.jobs
+
+    def read(self, job: Job) -> Pointer | None:
+        found = self._pointers.read(job)
+        if job.id not in self._told:
+            self._told[job.id] = None
+            self._tell(job.id)
+        return found
+
+
 @dataclass
 class Variation:
     """What a test may swap in the real code: pure functions, and the port to the cloud."""
@@ -113,18 +137,24 @@ class ControlRoom:
     door: Door
     hosts: dict[str, Host]
     variation: Variation = field(default_factory=Variation)
-    skew_s: float = 0.0
+    place: str = CONTROLLER
     process: Process | None = None
     births: int = 0
 
     def start(self) -> None:
         """A new controller process; it knows what the store knows."""
         self.births += 1
-        name = f"controller/{self.births}"
-        process = self.process = self.clock.process(name, self.skew_s)
+        name = f"{self.place}/{self.births}"
+        skew_s = self.clock.stream(f"skew {name}").choice(SKEWS_S)
+        process = self.process = self.clock.process(name, skew_s)
         runtime = ProcessRuntime(process, self.clock.stream(name))
         process.on_death.append(lambda: self._died(process))
         process.spawn("main", lambda: self._run(process, runtime))
+
+    def start_again(self) -> None:
+        """Unless somebody did already."""
+        if self.process is None or not self.process.alive:
+            self.start()
 
     def _died(self, process: Process) -> None:
         crash = "" if process.crash is None else f"{type(process.crash).__name__}: {process.crash}"
@@ -132,33 +162,35 @@ class ControlRoom:
 
     def _run(self, process: Process, runtime: ProcessRuntime) -> None:
         alarm = runtime.mailbox()
-        controller = self._controller(process, runtime, alarm)
+        nodes = NodeRegistry(runtime, lambda: alarm.put("news"), RHYTHM.gap_max_s)
+        controller = self._controller(process, runtime, alarm, nodes)
+        self.door.open(Listener(self.place, process, nodes, self._admits, controller.leading))
         while True:
             alarm.get(max(controller.tick(), TICK_MIN_S))
             runtime.sleep(WAIT_MIN_S)
             while alarm.get(0.0) is not None:
                 pass
 
-    def _controller(self, process: Process, runtime: ProcessRuntime, alarm: Mailbox) -> Controller:
+    def _controller(
+        self, process: Process, runtime: ProcessRuntime, alarm: Mailbox, nodes: NodeRegistry
+    ) -> Controller:
         def wake() -> None:
             alarm.put("news")
 
-        nodes = NodeRegistry(runtime, wake, RHYTHM.gap_max_s)
-        self.door.open(process, nodes, self._admits)
         due = Due(wake)
         runtime.spawn("schedule", lambda: self._schedule(runtime, due))
         cloud: SimCloud = self.api.cloud
-        provider = self.variation.provider(SimProvider(self.api, self.network, runtime))
+        provider = self.variation.provider(SimProvider(self.api, self.network, runtime, self.place))
+        bucket = functools.partial(self._open_bucket, process.name)
+        pointers = BucketPointers(bucket, runtime)
         parts = Parts(
             clock=runtime,
             store=self.store,
             nodes=nodes,
             calls=SimCalls(runtime, wake),
-            pointers=BucketPointers(self._open_bucket, runtime),
+            pointers=Reading(pointers, lambda job: self._read_pointer(process, job)),
             providers={NAME: provider},
-            remotes={
-                NAME: SimRemote(cloud, self.network, lambda machine, c: self.hosts[machine.id].install(c))
-            },
+            remotes={NAME: SimRemote(cloud, self.network, self._install, self.place)},
             decide=self.variation.decide,
             policies={"cheapest": cheapest},
             limits=_limits,
@@ -167,7 +199,7 @@ class ControlRoom:
             holder=runtime.token(8),
             sleep=runtime.sleep,
             rhythm=RHYTHM,
-            leader_ttl_s=600.0,
+            leader_ttl_s=LEADER_TTL_S,
         )
         return Controller(parts, threading.Event())
 
@@ -178,9 +210,14 @@ class ControlRoom:
             for work in EVERY_S:
                 due.mark(work)
 
-    def _open_bucket(self, _storage: str, prefix: str) -> SimBucket:
-        by = "" if self.process is None else self.process.name
-        return SimBucket(self.bucket, self.network, CONTROLLER, by, prefix)
+    def _install(self, machine: Machine, config: AgentConfig) -> None:
+        self.hosts[machine.id].install(config)
+
+    def _open_bucket(self, by: str, _storage: str, prefix: str) -> SimBucket:
+        return SimBucket(self.bucket, self.network, self.place, by, prefix)
+
+    def _read_pointer(self, process: Process, job: str) -> None:
+        self.history.record(self.clock.now_s, PointerKnown(process.name, job))
 
     def _admits(self, launch_id: str, job: str) -> bool:
         return self.store.knows_node(launch_id, job)

@@ -10,6 +10,9 @@ from typing import Protocol
 from outlast_orchestrator.core.events import Event
 from outlast_orchestrator.core.types import Attempt, Instance, Job, LaunchRequest, Progress
 
+FROM_BACKUP = "backup"  # who wrote the rows that are there after a store was restored
+STORE_RESTORED = "store restored"  # the kind of that fault
+
 
 @dataclass(frozen=True)
 class Wrote:
@@ -48,6 +51,7 @@ class Launched:
 @dataclass(frozen=True)
 class LaunchAsked:
     request: LaunchRequest
+    by: str = ""
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,15 @@ class Listed:
 @dataclass(frozen=True)
 class TerminateAsked:
     machine: str
+    by: str = ""
+
+
+@dataclass(frozen=True)
+class PointerKnown:
+    """A controller has read the pointer of this job for the first time since it started."""
+
+    by: str
+    job: str
 
 
 @dataclass(frozen=True)
@@ -147,6 +160,7 @@ Fact = (
     | LaunchAnswered
     | Listed
     | TerminateAsked
+    | PointerKnown
     | MachineEnded
     | Noticed
     | AgentBorn

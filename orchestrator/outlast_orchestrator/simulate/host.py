@@ -167,7 +167,7 @@ class Host:
         self._around.history.record(self._clock.now_s, ProcessDied(process.name, process.death, crash))
         self.trainer.vanish("its agent died")
         link = self._link
-        if link is not None and link.hanging and (self.machine.alive or self.closes_connections):
+        if link is not None and (self.machine.alive or self.closes_connections):
             link.closed_by_kernel()
         if self.machine.alive and self._births <= RESTARTS_MAX:
             self._clock.after(RESTART_AFTER_S * self._births, self._start)

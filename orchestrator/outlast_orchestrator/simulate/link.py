@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from outlast.ports import LinkDown, LinkRefused, Mailbox
 from outlast.protocol.codec import dump
@@ -17,36 +18,52 @@ TIMEOUT_S = 10.0
 LATENCY_S = 0.05
 
 
-class Door:
-    """Where the API listens: the living controller's registry of nodes, or nobody's."""
+@dataclass(frozen=True)
+class Listener:
+    """One controller's API."""
 
-    def __init__(self) -> None:
-        self.nodes: Nodes | None = None
-        self.process: Process | None = None
-        self.admits: Callable[[str, str], bool] = lambda _launch_id, _job: True
-        self._hanging: dict[int, Mailbox] = {}
-        self._count = 0
-
-    def open(self, process: Process, nodes: Nodes, admits: Callable[[str, str], bool]) -> None:
-        self.process, self.nodes, self.admits = process, nodes, admits
-        process.on_death.append(self._closed)
-
-    def _closed(self) -> None:
-        """The controller's kernel ends its connections."""
-        self.nodes = None
-        hanging, self._hanging = self._hanging, {}
-        for mailbox in hanging.values():
-            mailbox.put("closed")
+    place: str  # in the network
+    process: Process
+    nodes: Nodes
+    admits: Callable[[str, str], bool]
+    leads: Callable[[], bool]
 
     @property
     def frozen(self) -> bool:
         """It listens, and never answers."""
-        return self.process is not None and self.process.alive and self.process.frozen
+        return self.process.frozen
 
-    def hang(self, mailbox: Mailbox) -> Callable[[], None]:
+
+class Door:
+    """Where the API listens: at most one living controller at each place."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, Listener] = {}
+        self._hanging: dict[int, tuple[str, Mailbox]] = {}
+        self._count = 0
+
+    def open(self, listener: Listener) -> None:
+        self._listeners[listener.place] = listener
+        listener.process.on_death.append(lambda: self._closed(listener.place))
+
+    def at(self, place: str) -> Listener | None:
+        return self._listeners.get(place)
+
+    def places(self) -> list[str]:
+        return list(self._listeners) or [CONTROLLER]
+
+    def _closed(self, place: str) -> None:
+        """The controller's kernel ends its connections."""
+        self._listeners.pop(place, None)
+        for number, (there, mailbox) in list(self._hanging.items()):
+            if there == place:
+                del self._hanging[number]
+                mailbox.put("closed")
+
+    def hang(self, place: str, mailbox: Mailbox) -> Callable[[], None]:
         self._count += 1
         number = self._count
-        self._hanging[number] = mailbox
+        self._hanging[number] = (place, mailbox)
 
         def stop() -> None:
             self._hanging.pop(number, None)
@@ -78,23 +95,24 @@ class SimLink:
         self._contact = contact  # told of every report that got through, with the time when it was sent
         self._dice = clock.stream(f"link/{machine}")
         self._seen = 0
-        self.hanging = False  # what the machine's kernel would close if the agent died
+        self._failures = 0
+        self._hangs_on: Listener | None = None  # what the machine's kernel would close if the agent died
 
     def report(self, report: Report) -> Reply:
         sent_s = self._clock.now_s
-        nodes = self._reach()
-        reply = _numbered(nodes.receive(report))
+        there = self._reach()
+        reply = _numbered(there.nodes.receive(report))
         self._clock.sleep(LATENCY_S * (0.5 + self._dice.random()))
-        if not self._network.open(self._machine, CONTROLLER):
+        if not self._passes(there):
             self._give_up()
         self._contact(sent_s)
         return reply
 
     def hang(self, timeout_s: float) -> Reply | None:
-        nodes = self._reach()
-        mailbox = self._mailbox()
-        self.hanging = True
-        let_go = self._door.hang(mailbox)
+        there = self._reach()
+        nodes, mailbox = there.nodes, self._mailbox()
+        self._hangs_on = there
+        let_go = self._door.hang(there.place, mailbox)
         nodes.connected(self._launch_id)
         stop = nodes.watch(self._launch_id, lambda: mailbox.put("changed"))
         try:
@@ -109,34 +127,49 @@ class SimLink:
         finally:
             stop()
             let_go()
-            self.hanging = False
-        if self._door.frozen or not self._network.open(self._machine, CONTROLLER):
+            self._hangs_on = None
+        if not self._passes(there):
             self._give_up()
+        if not there.leads():
+            raise LinkDown("another controller leads")
         news_for_us = reply.number != self._seen
         self._seen = reply.number
         return reply if news_for_us else None
 
     def closed_by_kernel(self) -> None:
         """The agent died while it waited for commands, and its peer is told at once."""
-        nodes = self._door.nodes
-        if nodes is not None and self._network.open(self._machine, CONTROLLER):
-            nodes.disconnected(self._launch_id)
+        there = self._hangs_on
+        if there is not None and self._network.open(self._machine, there.place):
+            there.nodes.disconnected(self._launch_id)
 
-    def _reach(self) -> Nodes:
+    def _reach(self) -> Listener:
+        """What the name of the controller stands for: one place, and after a failure the next one."""
         self._clock.step()
-        if not self._network.open(self._machine, CONTROLLER) or self._door.frozen:
+        places = self._door.places()
+        place = places[self._failures % len(places)]
+        there = self._door.at(place)
+        if not self._network.open(self._machine, place) or (there is not None and there.frozen):
             self._give_up()
         self._clock.sleep(LATENCY_S * (0.5 + self._dice.random()))
-        nodes = self._door.nodes
-        if nodes is None:
-            raise LinkDown("connection refused")
-        if not self._door.admits(self._launch_id, self._job):
+        there = self._door.at(place)
+        if there is None:
+            raise self._failed("connection refused")
+        if not there.leads():
+            raise self._failed("another controller leads")
+        if not there.admits(self._launch_id, self._job):
             raise LinkRefused("this node's token is not known")
-        return nodes
+        return there
+
+    def _passes(self, there: Listener) -> bool:
+        return not there.frozen and self._network.open(self._machine, there.place)
 
     def _give_up(self) -> None:
         self._clock.sleep(TIMEOUT_S)
-        raise LinkDown("no answer from the controller")
+        raise self._failed("no answer from the controller")
+
+    def _failed(self, why: str) -> LinkDown:
+        self._failures += 1
+        return LinkDown(why)
 
 
 def _numbered(reply: Reply) -> Reply:

@@ -7,6 +7,7 @@ from outlast_orchestrator.simulate.clock import SimClock
 BUCKET = "bucket"
 CLOUD = "cloud"
 CONTROLLER = "controller"
+STANDBY = "standby"  # where a second controller runs, if there is one
 
 
 class Network:

@@ -109,12 +109,13 @@ class SimProvider:
 
     name = NAME
 
-    def __init__(self, api: CloudApi, network: Network, clock: Clock) -> None:
+    def __init__(self, api: CloudApi, network: Network, clock: Clock, place: str = CONTROLLER) -> None:
         self._api = api
         self._cloud = api.cloud
         self._world: SimClock = api.cloud.clock
         self._network = network
         self._clock = clock
+        self._place = place
 
     def offers(self, want: Want) -> list[Offer]:
         self._cross("offers")
@@ -134,7 +135,7 @@ class SimProvider:
 
     def launch(self, request: LaunchRequest) -> None:
         history = self._cloud.history
-        history.record(self._world.now_s, LaunchAsked(request))
+        history.record(self._world.now_s, LaunchAsked(request, self._by()))
         answer = "unsure"
         try:
             self._cross("launch")
@@ -159,7 +160,7 @@ class SimProvider:
         self._api.launch(request)
         if now_s < trouble.replies_lost_until_s:
             self._give_up("launch")
-        self._world.step()
+        self._world.step("launch")
 
     def instances(self, region: str) -> RegionListing:
         begun_s = self._clock.monotonic_s()
@@ -177,17 +178,22 @@ class SimProvider:
         return RegionListing(NAME, region, begun_s, tuple(self._seen(m) for m in shown))
 
     def terminate(self, instance: Instance) -> None:
+        for machine in self._meant(instance):
+            if machine.alive:
+                self._cloud.history.record(self._world.now_s, TerminateAsked(machine.id, self._by()))
         self._cross("terminate")
-        for machine in self._cloud.machines.values():
-            known = machine.id == instance.id
-            if known or (not instance.id and machine.request.launch_id == instance.launch_id):
-                if machine.alive:
-                    self._cloud.history.record(self._world.now_s, TerminateAsked(machine.id))
-                self._cloud.terminate(machine)
-        self._world.step()
+        for machine in self._meant(instance):
+            self._cloud.terminate(machine)
+        self._world.step("terminate")
 
     def check(self) -> list[str]:
         return []
+
+    def _meant(self, instance: Instance) -> list[Machine]:
+        machines = self._cloud.machines.values()
+        if instance.id:
+            return [machine for machine in machines if machine.id == instance.id]
+        return [machine for machine in machines if machine.request.launch_id == instance.launch_id]
 
     def _seen(self, machine: Machine) -> Seen:
         request, offer = machine.request, machine.request.offer
@@ -214,8 +220,8 @@ class SimProvider:
 
     def _cross(self, call: str) -> None:
         """The way to the API: latency, a cut network, throttling."""
-        self._world.sleep(0.2 + self._api.dice.random())
-        if not self._network.open(CONTROLLER, CLOUD):
+        self._world.sleep(0.2 + self._api.dice.random(), call)
+        if not self._network.open(self._place, CLOUD):
             self._give_up(call)
         if self._api.trouble.denied:
             raise Denied("the account may do nothing here", Scope(ScopeKind.ACCOUNT, NAME))
@@ -224,6 +230,10 @@ class SimProvider:
             and self._api.dice.random() < self._api.trouble.throttled_share
         ):
             raise Throttled(f"too many calls ({call})", Scope(ScopeKind.CALL, f"{NAME}/{call}"))
+
+    def _by(self) -> str:
+        process = self._world.current()
+        return "" if process is None else process.name
 
     def _give_up(self, call: str) -> None:
         self._world.sleep(TIMEOUT_S)
@@ -234,21 +244,26 @@ class SimRemote:
     """The simulation's `core.ports.Remote`: reaches machines over the network, once they are up."""
 
     def __init__(
-        self, cloud: SimCloud, network: Network, start: Callable[[Machine, AgentConfig], None]
+        self,
+        cloud: SimCloud,
+        network: Network,
+        start: Callable[[Machine, AgentConfig], None],
+        place: str = CONTROLLER,
     ) -> None:
         self._cloud = cloud
         self._network = network
         self._start = start
+        self._place = place
 
     def install(self, instance: Instance, config: AgentConfig) -> None:
-        self._cloud.clock.sleep(5.0 + 10.0 * self._cloud.dice.random())
+        self._cloud.clock.sleep(5.0 + 10.0 * self._cloud.dice.random(), "install")
         machine = self._cloud.machines.get(instance.id)
         reachable = machine is not None and machine.state is CloudState.RUNNING
-        if machine is None or not reachable or not self._network.open(CONTROLLER, machine.id):
+        if machine is None or not reachable or not self._network.open(self._place, machine.id):
             self._cloud.clock.sleep(10.0)
             raise Transient(f"{instance.id} does not answer", Scope(ScopeKind.CALL, f"ssh/{instance.id}"))
         self._start(machine, config)
-        self._cloud.clock.step()
+        self._cloud.clock.step("install")
 
 
 def _region(region: str) -> Scope:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from outlast_orchestrator.core.errors import Deposed, StoreError, UserError
 from outlast_orchestrator.core.events import Event
@@ -22,6 +23,21 @@ from outlast_orchestrator.core.types import (
 Committed = tuple[Attempt | Instance | Progress | Job, ...]
 
 
+@dataclass(frozen=True)
+class Backup:
+    """All tables as they were at one moment."""
+
+    term: int
+    jobs: dict[str, Job]
+    progress: dict[str, Progress]
+    attempts: dict[tuple[str, int], Attempt]
+    instances: dict[str, Instance]
+    blocks: dict[str, Block]
+    marks: dict[tuple[str, str], int]
+    events: list[Event]
+    tokens: dict[str, tuple[str, str, float]]
+
+
 class MemoryStore:
     """Rows are frozen values, so what is given out needs no copy. Never touched by two tasks at once."""
 
@@ -29,7 +45,7 @@ class MemoryStore:
         self,
         clock: Clock,
         owner: str,
-        touched: Callable[[], None] = lambda: None,
+        touched: Callable[[str], None] = lambda _deed: None,
         wrote: Callable[[Committed, tuple[Event, ...]], None] = lambda _rows, _events: None,
     ) -> None:
         self._clock = clock
@@ -57,7 +73,7 @@ class MemoryStore:
 
     def lead(self, holder: str, ttl_s: float) -> Term | None:
         """A candidate takes over after it has itself watched the leader not renew for its time to live."""
-        self._touched()
+        self._touched("")
         term = self._term
         if term is None or term.holder != holder:
             if term is not None and term.holder and not self._expired(holder, term, ttl_s):
@@ -79,11 +95,11 @@ class MemoryStore:
         return now_s - since_s >= max(self._ttl_s, ttl_s)
 
     def leads(self, term: Term) -> bool:
-        self._touched()
+        self._touched("")
         return self._term == term
 
     def resign(self, term: Term) -> None:
-        self._touched()
+        self._touched("")
         if self._term == term:
             self._term = Term(term.number, "")
 
@@ -93,12 +109,38 @@ class MemoryStore:
         if self._term != term:
             raise Deposed(f"term {term.number} is over: term {self._term.number} is the newest")
 
+    # backups
+
+    def backup(self) -> Backup:
+        return Backup(
+            0 if self._term is None else self._term.number,
+            dict(self._jobs), dict(self._progress), dict(self._attempts), dict(self._instances),
+            dict(self._blocks), dict(self._marks), list(self._events), dict(self._tokens),
+        )  # fmt: skip
+
+    def restore(self, old: Backup) -> Committed:
+        """What was written since is lost; numbers of terms and events come again. Nobody leads.
+
+        Returns the rows that are there now.
+        """
+        self._term, self._beat = Term(old.term, ""), 0
+        self._watched.clear()
+        self._jobs, self._attempts, self._instances = (
+            dict(old.jobs), dict(old.attempts), dict(old.instances),
+        )  # fmt: skip
+        self._progress = {job: dataclasses.replace(row, restored=True) for job, row in old.progress.items()}
+        self._blocks, self._marks, self._tokens = dict(old.blocks), dict(old.marks), dict(old.tokens)
+        self._events = list(old.events)
+        self._event_seq = max((event.seq for event in self._events), default=0)
+        rows: Committed = (*self._jobs.values(), *self._progress.values(), *self._attempts.values())
+        return (*rows, *self._instances.values())
+
     # the leader's rows
 
     def commit(
         self, term: Term, rows: Sequence[Row], events: Sequence[Event], unblock: Sequence[str] = ()
     ) -> None:
-        self._touched()
+        self._touched("commit")
         self._check(term)
         for row in rows:
             self._put(row)
@@ -107,7 +149,7 @@ class MemoryStore:
         logged = tuple(self._log(event) for event in events)
         told = tuple(row for row in rows if not isinstance(row, (Block, FactMark)))
         self._wrote(told, logged)
-        self._touched()
+        self._touched("commit")
 
     def _put(self, row: Row) -> None:
         if isinstance(row, Attempt):
@@ -129,15 +171,15 @@ class MemoryStore:
         return stored
 
     def progress(self) -> list[Progress]:
-        self._touched()
+        self._touched("")
         return list(self._progress.values())
 
     def attempts(self, job: str | None = None) -> list[Attempt]:
-        self._touched()
+        self._touched("")
         return [self._attempts[key] for key in sorted(self._attempts) if job is None or key[0] == job]
 
     def open_attempts(self) -> list[Attempt]:
-        self._touched()
+        self._touched("")
         closed = [key for key in sorted(self._attempts) if not self._attempts[key].open]
         newest_closed = dict(closed)
         return [
@@ -147,7 +189,7 @@ class MemoryStore:
         ]
 
     def instances(self, job: str | None = None, *, gone: bool = True) -> list[Instance]:
-        self._touched()
+        self._touched("")
         return [
             row
             for row in self._instances.values()
@@ -155,16 +197,16 @@ class MemoryStore:
         ]
 
     def blocks(self) -> list[Block]:
-        self._touched()
+        self._touched("")
         return list(self._blocks.values())
 
     def fact_marks(self) -> dict[tuple[str, str], int]:
-        self._touched()
+        self._touched("")
         living = {row.launch_id for row in self._instances.values() if row.phase is not InstancePhase.GONE}
         return {key: until for key, until in self._marks.items() if key[0] in living}
 
     def forget_events(self, term: Term, before_at: float) -> int:
-        self._touched()
+        self._touched("")
         self._check(term)
         over = {job for job, row in self._progress.items() if row.state in OVER} | {""}
         kept = [event for event in self._events if event.at >= before_at or event.job not in over]
@@ -175,7 +217,7 @@ class MemoryStore:
     # people's rows
 
     def submit(self, job: Job, event: Event) -> None:
-        self._touched()
+        self._touched("")
         for other in self._jobs.values():
             progress = self._progress.get(other.id)
             if other.name == job.name and (progress is None or progress.state not in OVER):
@@ -186,7 +228,7 @@ class MemoryStore:
         self._wrote((job,), (self._log(event),))
 
     def wish(self, job: Job, event: Event) -> None:
-        self._touched()
+        self._touched("")
         known = self._jobs.get(job.id)
         if known is None or job.wanted_number <= known.wanted_number:
             raise StoreError(f"job {job.name!r} was changed by somebody else meanwhile: look again")
@@ -194,11 +236,11 @@ class MemoryStore:
         self._wrote((job,), (self._log(event),))
 
     def jobs(self) -> list[Job]:
-        self._touched()
+        self._touched("")
         return list(self._jobs.values())
 
     def job(self, name_or_id: str) -> Job | None:
-        self._touched()
+        self._touched("")
         if name_or_id in self._jobs:
             return self._jobs[name_or_id]
         named = [job for job in self._jobs.values() if job.name == name_or_id]
@@ -207,20 +249,20 @@ class MemoryStore:
     # events and tokens
 
     def events(self, job: str | None, after: int, limit: int) -> list[Event]:
-        self._touched()
+        self._touched("")
         found = [e for e in self._events if e.seq > after and (job is None or e.job == job)]
         return found[:limit]
 
     def last_events(self, job: str, limit: int) -> list[Event]:
-        self._touched()
+        self._touched("")
         return [e for e in self._events if e.job == job][-limit:] if limit > 0 else []
 
     def add_token(self, name: str, token_hash: str, scope: str, expires_at: float) -> None:
-        self._touched()
+        self._touched("")
         self._tokens[token_hash] = (name, scope, expires_at)
 
     def token(self, token_hash: str) -> tuple[str, str, float] | None:
-        self._touched()
+        self._touched("")
         if token_hash in self._tokens:
             return self._tokens[token_hash]
         for row in self._instances.values():

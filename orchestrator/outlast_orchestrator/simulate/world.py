@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from outlast.cadence import Pace
 from outlast.loop import Agent
 from outlast.node_ports import Node
@@ -21,11 +19,15 @@ from outlast_orchestrator.simulate.faults import Faults
 from outlast_orchestrator.simulate.history import History, StoreWrote, Witness
 from outlast_orchestrator.simulate.host import Host, Surroundings
 from outlast_orchestrator.simulate.link import Door
-from outlast_orchestrator.simulate.network import Network
+from outlast_orchestrator.simulate.misfortune.stage import Stage
+from outlast_orchestrator.simulate.network import CONTROLLER, STANDBY, Network
 from outlast_orchestrator.simulate.people import People
+from outlast_orchestrator.simulate.plan import DAY, Plan
 from outlast_orchestrator.simulate.provider import CloudApi
 from outlast_orchestrator.simulate.runtime import ProcessRuntime
 from outlast_orchestrator.simulate.store import Committed, MemoryStore
+
+__all__ = ["HOUR_S", "PACE", "Plan", "World", "run_agent"]
 
 HOUR_S = 3600.0
 # As for the controller's rhythm: the same code looks less often. What is a promise stays as it is.
@@ -40,18 +42,9 @@ PACE = Pace(
     outputs_every_s=300.0,
     alive_every_s=120.0,
     hang_s=300.0,
+    boot_clock_every_s=15.0,
     freeze_s=15.0,
 )
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How big a world is. Faults and people rest in the last hours, so that the end can be judged."""
-
-    jobs: int = 3
-    hours: float = 26.0
-    busy_hours: float = 19.0
-    faults: int = 36
 
 
 class World:
@@ -63,7 +56,7 @@ class World:
         witnesses: tuple[Witness, ...] = (),
     ) -> None:
         self.seed = seed
-        self.plan = plan if plan is not None else Plan()
+        self.plan = plan if plan is not None else DAY
         self.clock = SimClock(seed)
         self.history = History(witnesses)
         self.network = Network(self.clock)
@@ -72,31 +65,47 @@ class World:
         self.bucket = BucketServer(self.clock, self.history)
         self.bucket.calm = BucketTrouble(0.001, 0.0005, 0.0005, 0.0005)
         self.hosts: dict[str, Host] = {}
-        door = Door()
+        self.chance = self.clock.stream("world")
+        self.jobs = self._how_many_jobs()
+        self.door = Door()
         utc = ProcessRuntime(self.clock.process("store"), self.clock.stream("store"))
         self.store = MemoryStore(utc, "owner-1", self.clock.step, self._stored)
         self.around = Surroundings(
-            self.clock, self.history, self.cloud, self.network, self.bucket, door, run_agent,
+            self.clock, self.history, self.cloud, self.network, self.bucket, self.door, run_agent,
             self.clock.stream("hosts"),
         )  # fmt: skip
         self.cloud.on_launch = self._host
-        self.room = ControlRoom(
-            self.clock, self.history, self.network, self.api, self.bucket, self.store, door, self.hosts,
-            variation if variation is not None else Variation(),
-            self.clock.stream("skew").choice((0.0, -3600.0, 1800.0)),
+        variation = variation if variation is not None else Variation()
+        places = [CONTROLLER, STANDBY] if self.chance.random() < self.plan.standby else [CONTROLLER]
+        self.rooms = [self._room(place, variation) for place in places]
+        self.room = self.rooms[0]
+        self.stage = Stage(
+            self.clock, self.history, self.network, self.bucket, self.api, self.store, self.rooms, self.hosts,
+            self.plan, self.clock.stream("faults"),
         )  # fmt: skip
-        self.faults = Faults(
-            self.clock, self.history, self.network, self.bucket, self.api, self.room, self.hosts
-        )
+        self.faults = Faults(self.stage)
         self.checkers: list[Checker] = all_checkers(
             self.around.contact_s, self.faults.able_since_s, self.bucket.bytes_per_s
         )
         for checker in self.checkers:
             self.history.add(checker)
-        busy_s = self.plan.busy_hours * HOUR_S
-        People(self.clock, self.store, busy_s).plan(self.plan.jobs)
-        self.faults.plan(self.plan.faults, busy_s)
-        self.room.start()
+        self.people = People(self.clock, self.store, self.bucket, self.plan)
+        self.history.add(self.people)
+        self.people.plan(self.jobs)
+        self.faults.plan(self.plan.faults, self.plan.busy_hours * HOUR_S)
+        for room in self.rooms:
+            room.start()
+
+    def _how_many_jobs(self) -> int:
+        """Few are more likely than many."""
+        most, fewest = self.plan.jobs, min(self.plan.fewest_jobs, self.plan.jobs)
+        return min(self.chance.randint(fewest, most), self.chance.randint(fewest, most))
+
+    def _room(self, place: str, variation: Variation) -> ControlRoom:
+        return ControlRoom(
+            self.clock, self.history, self.network, self.api, self.bucket, self.store, self.door, self.hosts,
+            variation, place,
+        )  # fmt: skip
 
     def run(self) -> list[Violation]:
         """Lives through the whole plan, or until something is broken."""

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from outlast_orchestrator.core.types import Job, JobState, Progress, Wanted
 from outlast_orchestrator.simulate.checkers.base import Checker
-from outlast_orchestrator.simulate.history import Fact, StoreWrote, TrainerEnded
+from outlast_orchestrator.simulate.history import (
+    STORE_RESTORED,
+    Fact,
+    Fault,
+    StoreWrote,
+    TrainerEnded,
+)
+
+# A wish that a restored store has forgotten: the job is not started blindly, a person is told.
+STOPPED_BEFORE = "the backup that this store was restored from"
 
 
 class Finished(Checker):
@@ -17,16 +26,24 @@ class Finished(Checker):
         self._crashed: set[str] = set()
 
     def saw(self, fact: Fact) -> None:
-        if isinstance(fact, TrainerEnded) and fact.code not in (None, 0):
+        if isinstance(fact, Fault) and fact.kind == STORE_RESTORED:
+            self._jobs.clear()  # what was submitted since is known to nobody any more
+            self._progress.clear()
+        elif isinstance(fact, TrainerEnded) and fact.code not in (None, 0):
             self._crashed.add(fact.job)
         elif isinstance(fact, StoreWrote):
             for row in fact.rows:
                 if isinstance(row, Job):
                     self._jobs[row.id] = row
                 elif isinstance(row, Progress):
-                    self._progress[row.job] = row
-                    if row.state is JobState.FAILED and row.job not in self._crashed:
-                        self.broken(f"{row.job} FAILED, though its trainer never did: {row.why}")
+                    self._judge(row)
+
+    def _judge(self, row: Progress) -> None:
+        self._progress[row.job] = row
+        if row.state is not JobState.FAILED or row.job in self._crashed:
+            return
+        if STOPPED_BEFORE not in row.why:
+            self.broken(f"{row.job} FAILED, though its trainer never did: {row.why}")
 
     def finish(self, at_s: float) -> None:
         self.now_s = at_s

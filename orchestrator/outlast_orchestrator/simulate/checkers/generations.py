@@ -31,6 +31,8 @@ class Generations(Checker):
                     self._used(row)
 
     def _used(self, row: Attempt) -> None:
+        if row.id == f"adopted-{row.generation}":
+            return  # a store from a backup takes over what it has forgotten; who that was, the pointer knows
         known = self._attempts.setdefault((row.job, row.generation), row.id)
         if known != row.id:
             self.broken(f"{row.job}: attempts {known} and {row.id} both have generation {row.generation}")

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from outlast_orchestrator.core.types import OVER, Instance, InstancePhase, JobState, Progress
 from outlast_orchestrator.simulate.checkers.base import Checker
-from outlast_orchestrator.simulate.history import Fact, Launched, MachineEnded, StoreWrote
+from outlast_orchestrator.simulate.history import (
+    STORE_RESTORED,
+    Fact,
+    Fault,
+    Launched,
+    MachineEnded,
+    StoreWrote,
+)
 
 
 class Leaks(Checker):
@@ -17,7 +24,10 @@ class Leaks(Checker):
         self._states: dict[str, JobState] = {}
 
     def saw(self, fact: Fact) -> None:
-        if isinstance(fact, Launched):
+        if isinstance(fact, Fault) and fact.kind == STORE_RESTORED:
+            self._records.clear()
+            self._states.clear()
+        elif isinstance(fact, Launched):
             self._alive[fact.machine] = fact
         elif isinstance(fact, MachineEnded):
             self._alive.pop(fact.machine, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from outlast_orchestrator.core.types import Job
-from outlast_orchestrator.simulate.checkers.base import Checker, machine_of
+from outlast_orchestrator.simulate.checkers.base import Checker, Move, machine_of
 from outlast_orchestrator.simulate.history import (
     Fact,
     Fault,
@@ -41,13 +41,14 @@ class NoticedLoss(Checker):
         self._leaving: dict[str, _Leaving] = {}
         self._disturbed_until_s: dict[str, float] = {}
         self._gone: set[str] = set()
+        self._restarts: dict[str, int] = {}
         self.judged = 0
 
     def saw(self, fact: Fact) -> None:
         if isinstance(fact, StoreWrote):
-            self._profiles.update(
-                {row.id: profile_of(row.work.run) for row in fact.rows if isinstance(row, Job)}
-            )
+            for row in fact.rows:
+                if isinstance(row, Job):
+                    self._wished(row)
         elif isinstance(fact, Fault):
             self._disturb(fact)
         elif isinstance(fact, Noticed):
@@ -60,6 +61,21 @@ class NoticedLoss(Checker):
             self._gone.add(fact.machine)
         elif isinstance(fact, ProcessDied):
             self._died(machine_of(fact.process))
+
+    def moved(self, move: Move) -> None:
+        before, after = move.before, move.after
+        if before is not None and before.generation != after.generation and before.head != after.head:
+            self._given_up(move.job)  # a person goes back to an older checkpoint: the steps since are no loss
+
+    def _wished(self, job: Job) -> None:
+        self._profiles[job.id] = profile_of(job.work.run)
+        if job.restart.now and job.restart.number > self._restarts.get(job.id, 0):
+            self._given_up(job.id)  # without a final save
+        self._restarts[job.id] = job.restart.number
+
+    def _given_up(self, job: str) -> None:
+        for machine in [m for m, leaving in self._leaving.items() if leaving.job == job]:
+            del self._leaving[machine]
 
     def _disturb(self, fault: Fault) -> None:
         """Whatever else is wrong may cost a save its time: then this checker does not judge."""

@@ -7,8 +7,17 @@ from outlast.protocol.codec import load
 from outlast.protocol.objects import Pointer, PointerState
 from outlast_orchestrator.core.types import Job, JobState, Progress
 from outlast_orchestrator.simulate.checkers.base import Checker, Move, path_of
-from outlast_orchestrator.simulate.history import Fact, StoreWrote, TrainerEnded, Wrote
+from outlast_orchestrator.simulate.history import (
+    STORE_RESTORED,
+    Fact,
+    Fault,
+    StoreWrote,
+    TrainerEnded,
+    Wrote,
+)
 from outlast_orchestrator.simulate.trainer import OUTPUT, final_state, profile_of
+
+TIMES_DONE_MAX = 4  # a machine may be lost between the last step and the end, but not again and again
 
 
 class Succeeded(Checker):
@@ -17,8 +26,10 @@ class Succeeded(Checker):
     def __init__(self) -> None:
         super().__init__()
         self._jobs: dict[str, Job] = {}
+        self._known: dict[str, Job] = {}  # to the store, which may have been restored
         self._states: dict[str, JobState] = {}
         self._done: set[str] = set()
+        self._times: dict[str, int] = {}  # job → how often it was done since a person last wanted something
         self._pointers: dict[str, Pointer] = {}
         self._outputs: dict[str, bytes] = {}
 
@@ -30,14 +41,20 @@ class Succeeded(Checker):
             self._output(move.job, "the pointer says that it ended with 0")
 
     def saw(self, fact: Fact) -> None:
-        if isinstance(fact, TrainerEnded) and fact.done:
+        if isinstance(fact, Fault) and fact.kind == STORE_RESTORED:
+            self._known.clear()
+        elif isinstance(fact, TrainerEnded) and fact.done:
             self._done.add(fact.job)
+            self._times[fact.job] = self._times.get(fact.job, 0) + 1
+            if self._times[fact.job] > TIMES_DONE_MAX:
+                self.broken(f"{fact.job} was done {self._times[fact.job]} times: its end does not count")
         elif isinstance(fact, Wrote) and path_of(fact.key).startswith("outputs/"):
             self._outputs[fact.key] = fact.body
         elif isinstance(fact, StoreWrote):
             for row in fact.rows:
                 if isinstance(row, Job):
-                    self._jobs[row.id] = row
+                    self._jobs[row.id] = self._known[row.id] = row
+                    self._times.pop(row.id, None)
                 elif isinstance(row, Progress):
                     self._progress(row)
 
@@ -67,5 +84,5 @@ class Succeeded(Checker):
         self.now_s = at_s
         for job, pointer in self._pointers.items():
             ended = pointer.state is PointerState.ENDED and pointer.exit_code == 0
-            if ended and self._states.get(job) is not JobState.SUCCEEDED:
+            if ended and job in self._known and self._states.get(job) is not JobState.SUCCEEDED:
                 self.broken(f"{job} has ended with 0, and is {self._states.get(job)}")

@@ -1,0 +1,1 @@
+"""The bad luck of the world, one file a place where it strikes."""
