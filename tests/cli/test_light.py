@@ -11,7 +11,10 @@ import pytest
 HEAVY = [
     "rich",
     "pydantic",
+    "http",
     "httpx",
+    "requests",
+    "urllib3",
     "fastapi",
     "starlette",
     "uvicorn",
@@ -25,6 +28,9 @@ HEAVY = [
     "numpy",
     "boto3",
     "botocore",
+    "google",
+    "azure",
+    "paramiko",
     "asyncio",
     "ssl",
 ]
