@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from outlast.protocol.limits import (
+    FENCED_OFF_S,
     LOG_CHUNK_EVERY_S,
     NOTICE_POLL_S,
+    OVER_OFF_S,
     POINTER_LOOK_EVERY_S,
     REPORT_EVERY_S,
     STATUS_EVERY_S,
@@ -23,8 +25,6 @@ FINAL_GRACE_S = 3.0  # from a final save on the disk to ending a trainer that do
 KILL_GRACE_S = 5.0  # SIGTERM to SIGKILL, when nobody is in a hurry
 WAKE_GRACE_S = 20.0  # after a freeze both ways of renewing the lease get this chance
 COMMIT_S = 1.0  # manifest and pointer, before anything was measured
-OVER_OFF_S = 600.0  # an assignment is over and no other comes: the machine is of no use to anyone
-FENCED_OFF_S = 60.0  # the same, once superseded: nobody will give this node work again
 ASK_AGAIN_S = 60.0  # a request for a save that nothing answered is repeated
 
 
@@ -45,6 +45,8 @@ class Pace:
     alive_every_s: float = 3.0  # the file that the dead-man switch watches
     hang_s: float = 25.0  # one hanging request for commands
     freeze_s: float = 5.0  # the loop was due and came this much later: the node was frozen
+    over_off_s: float = OVER_OFF_S
+    fenced_off_s: float = FENCED_OFF_S
 
 
 def retry_in_s(tries: int) -> float:

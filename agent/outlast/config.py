@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from outlast.protocol.codec import FormatError, load
-from outlast.protocol.limits import LEASE_S
+from outlast.protocol.limits import FENCED_OFF_S, LEASE_S, OVER_OFF_S
 
 POWER_OFF_VARIABLE = "OUTLAST_POWEROFF"
 OPEN_TO_OTHERS = stat.S_IRWXG | stat.S_IRWXO
@@ -30,6 +30,8 @@ class Config:
     instance: str  # launch id
     storage: str
     lease_s: float = LEASE_S
+    over_off_s: float = OVER_OFF_S
+    fenced_off_s: float = FENCED_OFF_S
     cloud: str = ""
     region: str = ""
     instance_id: str = ""  # the cloud's
@@ -54,8 +56,9 @@ def read_config(path: Path, environment: Mapping[str, str]) -> Config:
     for name in ("api_url", "token", "job", "owner", "instance", "storage"):
         if not getattr(config, name):
             raise ConfigError(f"{path}: {name} is empty")
-    if config.lease_s <= 0:
-        raise ConfigError(f"{path}: lease_s must be more than 0")
+    for name in ("lease_s", "over_off_s", "fenced_off_s"):
+        if getattr(config, name) <= 0:
+            raise ConfigError(f"{path}: {name} must be more than 0")
     home = config.home or str(path.resolve().parent)
     poweroff = config.poweroff
     if not poweroff and environment.get(POWER_OFF_VARIABLE):

@@ -27,7 +27,7 @@ from outlast.acts import (
     Start,
     Upload,
 )
-from outlast.cadence import FENCED_OFF_S, KILL_GRACE_S, OVER_OFF_S, WAKE_GRACE_S
+from outlast.cadence import KILL_GRACE_S, WAKE_GRACE_S
 from outlast.leave import Leaving, drain, keep_saving, leaving
 from outlast.protocol.messages import AgentState, Command, CommandKind
 from outlast.verdict import verdict
@@ -83,7 +83,7 @@ def _without_work(view: AgentView, over: Assignment | None) -> Decision:
         return Decision((Begin(next_one),), f"taking on generation {next_one.generation}")
     if over is None:
         return Decision((), "waiting for an assignment")
-    limit_s = FENCED_OFF_S if over.over is AgentState.FENCED else OVER_OFF_S
+    limit_s = view.pace.fenced_off_s if over.over is AgentState.FENCED else view.pace.over_off_s
     if view.now_s - over.over_s >= limit_s and not view.powering_off:
         why = f"{over.over_why}; no new assignment for {limit_s:.0f} s"
         return Decision((PowerOff(why),), why)

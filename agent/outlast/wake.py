@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from outlast.cadence import COMMIT_S, FENCED_OFF_S, FINAL_GRACE_S, OVER_OFF_S, WAKE_GRACE_S, save_due_s
+from outlast.cadence import COMMIT_S, FINAL_GRACE_S, WAKE_GRACE_S, save_due_s
 from outlast.leave import leaving
 from outlast.telling import CHANGE_EVERY_S, said
 from outlast.view import NEVER_S, AgentView, Assignment, Stage
@@ -45,8 +45,8 @@ def _of_assignment(view: AgentView, assignment: Assignment) -> Iterator[float]:
     yield assignment.closing_retry_s
     yield saving.retry_s
     if assignment.over is not None:
-        yield assignment.over_s + FENCED_OFF_S
-        yield assignment.over_s + OVER_OFF_S
+        yield assignment.over_s + view.pace.fenced_off_s
+        yield assignment.over_s + view.pace.over_off_s
         return
     yield saving.found_s + FINAL_GRACE_S
     reason = leaving(view, assignment)

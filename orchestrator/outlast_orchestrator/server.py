@@ -140,6 +140,8 @@ class Server:
 
     def _parts(self, holder: str, api_url: str) -> Parts:
         settings, key = self._settings, node_key(self._settings.home, self._clock)
+        times = settings.limits
+        switch_off_s = (times.over_off_s, times.fenced_off_s)
         return Parts(
             clock=self._clock,
             store=self._store,
@@ -151,7 +153,7 @@ class Server:
             decide=decide,
             policies=POLICIES,
             limits=self._limits,
-            node=NodeSettings(api_url, settings.limits.lease_s, key, self._user_data),
+            node=NodeSettings(api_url, times.lease_s, key, self._user_data, *switch_off_s),
             due=self._due,
             holder=holder,
             sleep=self._clock.sleep,

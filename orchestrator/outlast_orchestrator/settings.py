@@ -10,13 +10,16 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from outlast.protocol.limits import LEASE_MARGIN_S, LEASE_S, SILENT_AFTER_S
+from outlast.protocol.limits import FENCED_OFF_S, LEASE_MARGIN_S, LEASE_S, OVER_OFF_S, SILENT_AFTER_S
 from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.core.view import Limits
 
 FILE = "controller.yaml"
 ENVIRONMENT = "OUTLAST_"  # OUTLAST_PORT=8443 and so on, for every key of one value
 _ONE_VALUE = ("store", "storage", "host", "port", "api_url", "cert_file", "key_file", "leader_ttl_s")
+
+
+ON_THE_MACHINE = {"install_limit_s", "hung_after_s", "over_off_s", "fenced_off_s"}
 
 
 class LimitSettings(BaseModel):
@@ -35,11 +38,13 @@ class LimitSettings(BaseModel):
     instance_life_max_s: float = Field(default=7 * 86_400.0, gt=0)
     install_limit_s: float = Field(default=1800.0, gt=0)
     hung_after_s: float = Field(default=600.0, gt=0)
+    over_off_s: float = Field(default=OVER_OFF_S, gt=0)
+    fenced_off_s: float = Field(default=FENCED_OFF_S, gt=0)
     orphan_grace_s: float = Field(default=600.0, ge=0)
 
     def limits(self) -> Limits:
-        """Without those of the dead-man switch, which lives on the machine."""
-        return Limits(**self.model_dump(exclude={"install_limit_s", "hung_after_s"}))
+        """Without those that only the machine itself goes by."""
+        return Limits(**self.model_dump(exclude=ON_THE_MACHINE))
 
 
 class Settings(BaseModel):

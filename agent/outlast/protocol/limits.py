@@ -11,6 +11,8 @@ SILENT_AFTER_S = 12.0  # no report and no changed status object for this long: t
 LEASE_S = 600.0  # no write to controller *or* bucket for this long: the agent stops and powers off
 LEASE_MARGIN_S = 60.0  # the controller waits this much longer before it closes a silent attempt
 POINTER_LOOK_EVERY_S = 30.0  # of the boot clock, as an absolute deadline: a frozen node looks first
+OVER_OFF_S = 600.0  # an assignment is over and no other comes: the machine is of no use to anyone
+FENCED_OFF_S = 60.0  # the same, once superseded: nobody will give this node work again
 FENCED_TRAINER_DEAD_S = 60.0  # from waking up to a dead trainer, once superseded
 
 NOTICE_POLL_S = 2.0  # AWS advises 5 s; jitter is taken off, never added

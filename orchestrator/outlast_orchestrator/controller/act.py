@@ -13,6 +13,7 @@ from typing import TypeVar
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from outlast.protocol.limits import FENCED_OFF_S, OVER_OFF_S
 from outlast_orchestrator.controller.looks import Looks
 from outlast_orchestrator.controller.world import World
 from outlast_orchestrator.core.actions import (
@@ -75,6 +76,8 @@ class NodeSettings:
     lease_s: float
     key: bytes  # the nodes' tokens follow from it
     user_data: Callable[[LaunchRequest], str] = _nothing  # what a machine runs when it boots
+    over_off_s: float = OVER_OFF_S
+    fenced_off_s: float = FENCED_OFF_S
 
 
 @dataclass(frozen=True)
@@ -214,6 +217,8 @@ class Actor:
             instance=instance.launch_id,
             storage=job.storage,
             lease_s=self._node.lease_s,
+            over_off_s=self._node.over_off_s,
+            fenced_off_s=self._node.fenced_off_s,
             cloud=instance.request.offer.cloud,
             region=instance.request.offer.region,
             instance_id=instance.id,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from outlast.protocol.limits import FENCED_OFF_S, OVER_OFF_S
 from outlast.protocol.messages import Command, Reply, Report
 from outlast.protocol.objects import Pointer
 from outlast_orchestrator.core.events import Event
@@ -141,6 +142,8 @@ class AgentConfig:
     instance: str  # launch id
     storage: str
     lease_s: float
+    over_off_s: float = OVER_OFF_S
+    fenced_off_s: float = FENCED_OFF_S
     cloud: str = ""  # of the instance; they go into the pointer, for a controller that lost its store
     region: str = ""
     instance_id: str = ""  # the cloud's

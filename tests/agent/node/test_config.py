@@ -41,6 +41,8 @@ def test_the_home_is_the_folder_of_the_file_and_the_switch_is_the_environments(t
         ("[]", "expected an object"),
         ({**GOOD, "token": ""}, "token is empty"),
         ({**GOOD, "lease_s": 0}, "lease_s must be more than 0"),
+        ({**GOOD, "over_off_s": 0}, "over_off_s must be more than 0"),
+        ({**GOOD, "fenced_off_s": -1}, "fenced_off_s must be more than 0"),
         ({**GOOD, "lease_s": "long"}, "lease_s: expected a number"),
         ({name: GOOD[name] for name in GOOD if name != "job"}, "job: missing"),
     ],
