@@ -5,7 +5,6 @@ Each play waits for its own end, whoever is in the machine room by then, and `ju
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from tests.chaos.controller_rig import MACHINE_LIFE_S, Rig
 
 from outlast.protocol.objects import PointerState
 from outlast_orchestrator.controller.clock import SystemClock
-from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.types import InstancePhase, JobState, LaunchRequest, Want
 from outlast_orchestrator.providers.local.provider import LocalProvider
 
@@ -133,8 +131,9 @@ def _strangers(rig: Rig) -> None:
     """Machines with our tag: of a job that nobody knows, and of one that is over, without a record."""
     rig.submit(SHORT)
     rig.cancel()
-    launch_by_hand(rig, "stranger", job="nobody-knows")
-    launch_by_hand(rig, "forgotten")
+    owner = rig.store.owner()  # a launch's token is one of the whole cloud
+    launch_by_hand(rig, f"stranger-{owner}", job="nobody-knows")
+    launch_by_hand(rig, f"forgotten-{owner}")
     rig.until("both are there", lambda: len(rig.machines()) == 2)
     _over(rig, JobState.CANCELLED)
 
@@ -144,7 +143,7 @@ def _twin(rig: Rig) -> None:
     rig.submit(UNTIL_GO)
     rig.until("it trains", lambda: starts(rig))
     [mine] = rig.living()
-    launch_by_hand(rig, mine["launch_id"], token="a-second-one")
+    launch_by_hand(rig, mine["launch_id"], token=f"{mine['launch_id']}-2")
     rig.until("the twin is there", lambda: len(rig.machines()) == 2)
     rig.until("the twin is ended", lambda: len(rig.living()) == 1)
     assert [one["id"] for one in rig.living()] == [mine["id"]], "the wrong one of two was ended"
@@ -152,7 +151,7 @@ def _twin(rig: Rig) -> None:
     _over(rig, JobState.SUCCEEDED)
 
 
-def launch_by_hand(rig: Rig, launch: str, *, job: str = "job-1", token: str = "") -> LaunchRequest:
+def launch_by_hand(rig: Rig, launch: str, *, job: str = "job-1", token: str = "") -> None:
     """A machine of this owner that no controller asked for."""
     provider = LocalProvider(rig.control.state_dir, SystemClock(), rig.store.owner())
     offer = provider.offers(Want())[0]
@@ -160,11 +159,6 @@ def launch_by_hand(rig: Rig, launch: str, *, job: str = "job-1", token: str = ""
         token or f"{launch}-1", launch, rig.store.owner(), job, offer, disk_gb=1, max_life_s=MACHINE_LIFE_S
     )
     provider.launch(request)
-    return dataclasses.replace(request)
-
-
-def told(rig: Rig, kind: Kind) -> int:
-    return sum(1 for event in rig.store.events(None, 0, 1000) if event.kind is kind)
 
 
 ENDS = Play("ends", _ends, JobState.SUCCEEDED, (1,), (1,))

@@ -61,7 +61,8 @@ MACHINE_LIFE_S = 3600.0
 LEADER_TTL_S = 3.0
 
 
-_opening = threading.Lock()  # alembic brings one store at a time up to date in a process
+# Of one process only one at a time: alembic at a store's tables, FastAPI at a set of routes.
+_opening = threading.Lock()
 
 
 def _open(url: str) -> SqlStore:
@@ -89,7 +90,8 @@ class Incarnation:
         services = Services(
             self._store, nodes, clock, self._alarm.set, open_bucket, rig.storage, lambda _: []
         )
-        self._api = ApiServer(create_app(services), Listen())
+        with _opening:
+            self._api = ApiServer(create_app(services), Listen())
         self._api.start()
         owner, holder = self._store.owner(), clock.token(8)
         rig.control.set_api(self._api.url, owner=owner)
