@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.core.build import (
     JOB,
     NOW_AT,
@@ -145,9 +146,11 @@ def test_an_uncertain_launch_is_repeated_with_the_same_token_and_nothing_else_is
     assert after(first, decision).instances[0].record.asked is Asked.UNSURE
 
 
-def test_a_token_is_never_sent_after_its_life() -> None:
+@pytest.mark.parametrize("intended_at", [NOW_AT - 3000, NOW_AT + 1800])
+def test_a_token_is_never_sent_after_its_life(intended_at: float) -> None:
+    """Nor when its age is unknown: another controller with another clock wrote it "in the future"."""
     old = launching(Asked.UNSURE)
-    old = replace(old, record=replace(old.record, intended_at=NOW_AT - 3000))
+    old = replace(old, record=replace(old.record, intended_at=intended_at))
     decision = decided(
         view(
             progress=Progress("j1", generation_max=1),

@@ -118,7 +118,9 @@ def _ask(sheet: Sheet, launch_id: str) -> None:
     if record.phase is InstancePhase.LAUNCHING and record.asked in (Asked.INTENDED, Asked.UNSURE):
         in_flight = sheet.in_flight(CallKind.LAUNCH, record.request.token)
         due = view.now_s - machine.asked_s >= REPEAT_LAUNCH_S
-        if not in_flight and due and view.now_at - record.intended_at < view.limits.token_life_s:
+        # From the future: this controller's clock is behind the one that wrote it, and its age is unknown.
+        young = 0.0 <= view.now_at - record.intended_at < view.limits.token_life_s
+        if not in_flight and due and young:
             sheet.call(Launch(record))
     if record.phase is InstancePhase.BOOTING and machine.seen is not None:
         running = machine.seen.state is CloudState.RUNNING
