@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from tests.core.build import (
     JOB,
     NOW_AT,
@@ -15,6 +16,7 @@ from tests.core.build import (
     decided,
     events,
     heard,
+    lost,
     machine,
     pointer,
     record,
@@ -28,7 +30,7 @@ from outlast.protocol.objects import InstanceRef, Pointer, PointerState
 from outlast_orchestrator.core.actions import Decision, Launch, Rewish, TakeGeneration, Tell, Terminate
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.types import InstancePhase, JobState, Progress, Restart, Wanted
-from outlast_orchestrator.core.view import JobView
+from outlast_orchestrator.core.view import EndProof, JobView
 
 
 def _progress(state: JobState = JobState.RUNNING, **more: Any) -> Progress:
@@ -67,6 +69,26 @@ def _harmless(decision: Decision) -> None:
     assert not actions(decision, Terminate)
     assert not actions(decision, TakeGeneration)
     assert not events(decision, Kind.INSTANCE_TERMINATING)
+
+
+@pytest.mark.parametrize("from_backup", [True, False])
+def test_a_machine_that_was_ended_after_the_backup_accuses_nobody(from_backup: bool) -> None:
+    """The terminate call may have been our own: the job goes on. Once it was heard, an end is known again."""
+    progress = _progress() if from_backup else replace(_progress(), restored=False)
+    gone = replace(lost("m3", 3, EndProof.OURS_OR_PERSON), heard=None)
+    now = _restored(progress=progress, instances=(gone,), pointer_=_owner(3, "m3"))
+    for _ in range(3):
+        now = after(now, decided(now))
+    assert (now.progress.state is JobState.FAILED) is not from_backup
+
+
+def test_a_machine_that_speaks_after_the_restore_is_known_again() -> None:
+    seen = _restored(instances=(_found("m7"),))
+    unheard = after(seen, decided(seen))
+    assert unheard.instances[0].record.from_backup
+    spoken = replace(unheard.instances[0], heard=heard("m7", 7, AgentState.RUNNING))
+    later = replace(unheard, instances=(spoken,))
+    assert not after(later, decided(later)).instances[0].record.from_backup
 
 
 def _lives_on(seen: JobView) -> JobView:

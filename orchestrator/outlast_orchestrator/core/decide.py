@@ -32,7 +32,7 @@ from outlast_orchestrator.core.rules.orders import give_orders
 from outlast_orchestrator.core.rules.people import heed_people, note_wish
 from outlast_orchestrator.core.rules.planning import plan
 from outlast_orchestrator.core.rules.pointer import look_at_pointer, take_pointer
-from outlast_orchestrator.core.rules.restored import settle_restored
+from outlast_orchestrator.core.rules.restored import note_backup, settle_restored
 from outlast_orchestrator.core.rules.unclaimed import follow_unclaimed
 from outlast_orchestrator.core.rules.unreadable import hold_still
 from outlast_orchestrator.core.sheet import Sheet
@@ -44,6 +44,7 @@ def decide(view: JobView, policy: Policy) -> Decision:
     sheet = Sheet(view)
     note_wish(sheet)
     take_answers(sheet)
+    note_backup(sheet)
     watch_machines(sheet)
     if not look_at_pointer(sheet):
         hold_still(sheet)

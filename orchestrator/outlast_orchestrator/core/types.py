@@ -215,6 +215,7 @@ class Instance:
     token_hash: str = ""  # of the node's API token; the token itself is never stored in clear
     installed: bool = False
     adopted: bool = False  # found in a listing: what it is for has to be learned from its agent
+    from_backup: bool = False  # as a backup knew it, and not heard since: who ended it is not known here
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ class Verdict(str, enum.Enum):
     PREEMPTED = "preempted"
     PROBABLY_PREEMPTED = "probably preempted"
     OURS = "ended by Outlast"
+    PROBABLY_OURS = "ended, probably by Outlast"
     USER_KILL = "ended by a person"
     HOST_LOST = "host lost"
     LAUNCH_FAILED = "launch failed"
@@ -47,6 +48,8 @@ def judge(machine: InstanceView) -> Judged:
         return Judged(Verdict.PREEMPTED, f"the cloud says that it was interrupted ({text})")
     if noticed:
         return Judged(Verdict.PREEMPTED, "the agent had seen the cloud's notice, and the machine is gone")
+    if seen.end is EndProof.OURS_OR_PERSON and record.from_backup:
+        return Judged(Verdict.PROBABLY_OURS, "it was ended after the backup that this store comes from")
     by_proof = {
         EndProof.OURS_OR_PERSON: Judged(
             Verdict.USER_KILL, f"somebody ended it, and it was not Outlast ({text})"

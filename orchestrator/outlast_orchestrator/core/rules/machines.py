@@ -85,6 +85,8 @@ def _advance(sheet: Sheet, launch_id: str) -> None:
     record = machine.record
     if record.phase is InstancePhase.LAUNCHING and machine.seen is not None:
         record = sheet.set_instance(launch_id, phase=InstancePhase.BOOTING)
+    if record.from_backup and machine.heard is not None:
+        record = sheet.set_instance(launch_id, from_backup=False)
     if record.phase is InstancePhase.BOOTING and machine.heard is not None:
         sheet.set_instance(launch_id, phase=InstancePhase.READY, installed=True)
         sheet.log(Kind.INSTANCE_READY, "its agent reports", launch=launch_id, id=record.id)

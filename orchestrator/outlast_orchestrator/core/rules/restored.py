@@ -17,6 +17,15 @@ from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import OVER, JobState, Wanted
 
 
+def note_backup(sheet: Sheet) -> None:
+    """Outlast itself may have ended a machine after the backup: until it speaks, its end accuses nobody."""
+    if not sheet.progress.restored:
+        return
+    for launch_id, machine in list(sheet.machines.items()):
+        if machine.heard is None and not machine.record.from_backup:
+            sheet.set_instance(launch_id, from_backup=True)
+
+
 def settle_restored(sheet: Sheet) -> bool:
     """False when this decision ends here: the person's row has to be put right before anything else."""
     pointer = sheet.view.pointer.pointer
