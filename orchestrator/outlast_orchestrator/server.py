@@ -108,7 +108,7 @@ class Server:
         if self._lock is not None:
             self._store.seize(holder, settings.leader_ttl_s)
         self._alarm = threading.Event()
-        self._nodes = NodeRegistry(self._clock, self._alarm.set)
+        self._nodes = NodeRegistry(self._clock, self._alarm.set, lease_s=settings.limits.lease_s)
         self._calls = ThreadCalls(self._clock, self._alarm.set)
         self._due = Due(self._alarm.set)
         self._clouds: dict[str, Cloud] = {}

@@ -142,6 +142,13 @@ def test_commands_are_in_every_reply_until_replaced(nodes: NodeRegistry) -> None
     assert nodes.receive(report(seq=2)).commands == ()
 
 
+def test_every_reply_carries_the_lease_by_which_silent_nodes_are_judged(clock: HandClock) -> None:
+    """Else an agent would go by the protocol's own, and train on long after it was given up."""
+    nodes = NodeRegistry(clock, lease_s=45.0)
+    assert (nodes.receive(report()).lease_s, nodes.told("l1").lease_s) == (45.0, 45.0)
+    assert nodes.told("never heard of").lease_s == 45.0
+
+
 def test_watchers_hear_of_changes_only(nodes: NodeRegistry) -> None:
     heard: list[tuple[Command, ...]] = []
     stop = nodes.watch("l1", lambda: heard.append(nodes.told("l1").commands))  # may look: no lock is held

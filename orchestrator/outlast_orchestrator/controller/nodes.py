@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
+from outlast.protocol.limits import LEASE_S
 from outlast.protocol.messages import Command, Reply, Report
 from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.core.ports import Clock
@@ -33,8 +34,14 @@ class NodeRegistry:
     """Implements `core.ports.Nodes`. Every method is short and safe from any thread."""
 
     def __init__(
-        self, clock: Clock, wake: Callable[[], None] = lambda: None, gap_max_s: float = Rhythm.gap_max_s
+        self,
+        clock: Clock,
+        wake: Callable[[], None] = lambda: None,
+        gap_max_s: float = Rhythm.gap_max_s,
+        lease_s: float = LEASE_S,
     ) -> None:
+        """`lease_s` goes into every reply: an agent lives by the newest one that it was told."""
+        self._lease_s = lease_s
         self._clock = clock
         self._gap_max_s = gap_max_s
         self._wake = wake
@@ -136,7 +143,7 @@ class NodeRegistry:
         return self._nodes.setdefault(launch_id, _Node())
 
     def _reply(self, node: _Node, boot: str) -> Reply:
-        return Reply(commands=node.commands, facts_until=node.facts_until.get(boot, 0))
+        return Reply(commands=node.commands, lease_s=self._lease_s, facts_until=node.facts_until.get(boot, 0))
 
     def _lives(self, node: _Node) -> None:
         node.life_s = self._clock.monotonic_s()
