@@ -117,7 +117,8 @@ class Chaos:
             self._here.verb = ""
 
     def trouble(self, op: str, area: str) -> dict[str, Any]:
-        """What the test wants to go wrong with such a call now, if anything."""
+        """What the test wants to go wrong with such a call now, if anything; `where` may name the bucket's
+        call as well: `replace latest.json | jobs/j0b`."""
         if not self._faults or not area:
             return {}
         try:
@@ -128,7 +129,8 @@ class Chaos:
             rules = json.loads(_read(descriptor, 65536) or b"[]")
         finally:
             _close(descriptor)
-        fits = (rule for rule in rules if op in rule["ops"] and re.search(rule["where"], area))
+        what = f"{getattr(self._here, 'verb', '')} | {area}"
+        fits = (rule for rule in rules if op in rule["ops"] and re.search(rule["where"], what))
         return next(fits, {})
 
     def _label(self, what: str) -> str:

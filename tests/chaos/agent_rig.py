@@ -79,6 +79,7 @@ class Node:
         self.faults = rig.folder / f"{name}.faults"
         self.controller = Controller()
         self.process: subprocess.Popen[bytes] | None = None
+        self.records = bool(trainer.pop("records", True))
         self._env = {"ROOM": rig.folder, "POINTER": rig.pointer_file, "SAVES": 3, "LAST": "wait", **trainer}
 
     # how it is told what to do
@@ -110,8 +111,8 @@ class Node:
         path.touch(0o600)
         path.write_text(json.dumps(config))
         plan = Plan(
-            str(self.home), str(self.returns), asdict(FAST), record=str(self.record), faults=str(self.faults),
-            strike=asdict(strike) if strike else None,
+            str(self.home), str(self.returns), asdict(FAST), record=str(self.record) if self.records else "",
+            faults=str(self.faults), strike=asdict(strike) if strike else None,
         )  # fmt: skip
         plan_path.write_text(json.dumps(asdict(plan)))
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OUTLAST_", "AWS_"))}

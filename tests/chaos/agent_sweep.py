@@ -17,6 +17,7 @@ from outlast.protocol.objects import PointerState
 
 LITTER = Strike("pointer | replace latest.json | rename unfinished > latest.json | 4", "before")
 UNDISTURBED_RUNS = 2
+REACH_TRIES_MAX = 3
 SCENARIOS = {
     "over": 2,  # claims over a closed attempt that left litter, restores, saves, prunes, is drained
     "first": 1,  # the job's first attempt, to its end with outputs
@@ -95,16 +96,26 @@ def _all_saved(rig: Rig, node: Node) -> bool:
     pointer, began = rig.pointer(), rig.told(node.generation, "resumed")
     if pointer is None or pointer.head is None or not began:
         return False
-    return pointer.head.step >= int(began[-1][0]) + 30
+    # What is pruned after the last save belongs to the life that is swept over.
+    pruned = len(list(rig.bucket.list("manifests/"))) == len(pointer.kept)
+    return pruned and pointer.head.step >= int(began[-1][0]) + 30
 
 
 def strike(ground: Ground, folder: Path, case: Case) -> None:
     """One case from beginning to end. Raises AssertionError."""
+    for _ in range(REACH_TRIES_MAX):  # the last of a kind of operation is not there in every life
+        if _strike(ground, folder, case):
+            return
+    raise AssertionError(f"{case}: this point was never reached")
+
+
+def _strike(ground: Ground, folder: Path, case: Case) -> bool:
     rig, victim = ground.victim(folder, case.scenario)
     try:
         victim.start(case.strike)
         live(rig, victim)
-        assert victim.struck(), "this point was never reached"
+        if not victim.struck():
+            return False
         check.returned_holds(rig, victim)
         check.closure(rig)
         if case.strike.deed == "stop":
@@ -116,6 +127,7 @@ def strike(ground: Ground, folder: Path, case: Case) -> None:
     finally:
         rig.close()
     shutil.rmtree(folder)
+    return True
 
 
 def killed(rig: Rig, victim: Node, *, in_place: bool) -> None:
@@ -133,9 +145,9 @@ def killed(rig: Rig, victim: Node, *, in_place: bool) -> None:
     ends(rig, node)
     check.resumed_well(rig, victim, node)
     assert check.unlisted(rig, node.generation) == []
+    node.kill()
     assert check.unfinished(rig) == []
     if in_place:
-        node.kill()
         check.nothing_left_at(node.home)
 
 
@@ -148,6 +160,8 @@ def woken(rig: Rig, victim: Node) -> None:
         # Frozen between comparing and renaming: nobody gets past it, and that is said.
         rig.until("the successor says what it waits for", lambda: said(node, "does not let go"))
         victim.wake()
+        rig.until("the frozen write took place", lambda: not holds_a_lock(rig))
+        node.told(rig.permission())  # it may have been a claim: then that writer is the one to be closed
     rig.until("the successor has saved twice", lambda: saved_twice(rig, node))
     victim.wake()
     check.fenced(rig, victim)
@@ -156,6 +170,7 @@ def woken(rig: Rig, victim: Node) -> None:
     ends(rig, node)
     check.resumed_well(rig, victim, node)
     victim.kill()
+    node.kill()
     check.collected_by_the_next(rig, node.generation + 1)
     assert check.unfinished(rig) == []
 

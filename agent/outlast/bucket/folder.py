@@ -42,10 +42,11 @@ class FolderBucket:
         self._own = self._root / OWN_FOLDER
         self._lock_tries = lock_tries
         self._swept = False
+        self._owed: set[Path] = set()  # folders with an entry that could not be made durable
 
     def get(self, key: str) -> Blob:
         path = self._path(key)
-        with self._errors(key, "read"), path.open("rb") as file:
+        with self._errors(key, "read"), self._settled(path).open("rb") as file:
             if os.fstat(file.fileno()).st_size > MANIFEST_BYTES_MAX:
                 raise TooBig(f"{key}: too large to be read in one piece")
             body = file.read()
@@ -56,7 +57,11 @@ class FolderBucket:
         with self._errors(key, "create"), self._temporary() as (fd, temp):
             _write_all(fd, body)
             os.fsync(fd)
-            self._place(temp, path, os.link)
+            try:
+                self._place(temp, path, os.link)
+            except FileExistsError:
+                _sync_folder(path.parent)  # who finds its own object here goes on from it
+                raise
             return _version(os.fstat(fd).st_mtime_ns, body)
 
     def replace(self, key: str, body: bytes, version: str) -> str:
@@ -111,6 +116,7 @@ class FolderBucket:
             # The key is used by one content only, so this is an earlier try of the same upload.
             if path.stat().st_size != source.size:
                 raise
+            _sync_folder(path.parent)
 
     def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
         path = self._path(key)
@@ -173,12 +179,12 @@ class FolderBucket:
     def _place(self, temp: str, path: Path, put: Callable[[str, Path], object]) -> None:
         """Gives a finished file its name. Raises FileExistsError from os.link."""
         for _ in range(PLACE_TRIES_MAX):
-            self._make_folder(path.parent)
+            self._make_folder(self._settled(path).parent)
             try:
                 put(temp, path)
             except FileNotFoundError:
                 continue
-            _sync_folder(path.parent)
+            self._sync(path.parent)
             return
         raise Unsure(f"{path}: its folder is removed again and again")
 
@@ -188,7 +194,24 @@ class FolderBucket:
         self._make_folder(folder.parent)
         with suppress(FileExistsError, FileNotFoundError):
             folder.mkdir()
-            _sync_folder(folder.parent)
+            self._sync(folder.parent)
+
+    def _sync(self, folder: Path) -> None:
+        """What was named in it is durable on return; if that fails, the folder owes it."""
+        try:
+            _sync_folder(folder)
+        except OSError:
+            self._owed.add(folder)
+            raise
+
+    def _settled(self, path: Path) -> Path:
+        """A name whose folder could not be synced is found again by whoever wrote it, and then it counts: so
+        nothing is read there, and nothing built on it, before it is durable."""
+        for folder in self._owed.intersection(path.parents):
+            with suppress(FileNotFoundError):  # emptied and removed meanwhile
+                self._sync(folder)
+            self._owed.discard(folder)
+        return path
 
     @contextmanager
     def _temporary(self) -> Iterator[tuple[int, str]]:

@@ -38,6 +38,7 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
     try:
         home.prepare()
         _only_one(home)
+        home.sweep()
         log = FileLog(home.logs)
         link = HttpLink(
             config.api_url, config.token, config.instance, Path(config.ca_file) if config.ca_file else None

@@ -32,6 +32,12 @@ class Home:
         for folder in (self.root, self.work, self.attempts, self.logs, self.setups):
             folder.mkdir(parents=True, exist_ok=True)
 
+    def sweep(self) -> None:
+        """Removes what an earlier agent was killed over while it wrote it; nobody else runs here now."""
+        for pattern in (".*.new", "setups/.*.new", "attempts/*/.*.new"):
+            for litter in self.root.glob(pattern):
+                litter.unlink(missing_ok=True)
+
     def attempt_dir(self, generation: int) -> Path:
         return self.attempts / f"g{generation}"
 
@@ -43,12 +49,16 @@ class Home:
 def write_atomic(path: Path, body: bytes, *, durable: bool = True) -> None:
     """A reader sees the old file or the new one. `durable`: it survives a power cut on return."""
     temp = path.with_name(f".{path.name}.{os.getpid()}.new")
-    with temp.open("wb") as file:
-        file.write(body)
-        file.flush()
-        if durable:
-            os.fsync(file.fileno())
-    os.replace(temp, path)
+    try:
+        with temp.open("wb") as file:
+            file.write(body)
+            file.flush()
+            if durable:
+                os.fsync(file.fileno())
+        os.replace(temp, path)
+    except OSError:
+        temp.unlink(missing_ok=True)
+        raise
     if durable:
         folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
         try:

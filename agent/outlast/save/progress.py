@@ -45,7 +45,10 @@ class ProgressTail:
 
     def _read_some(self) -> list[Progress]:
         assert self._descriptor is not None
-        data = os.pread(self._descriptor, READ_BYTES_MAX, self._offset)
+        try:
+            data = os.pread(self._descriptor, READ_BYTES_MAX, self._offset)
+        except OSError:
+            return []  # a disk in trouble: the next look may read it
         lines, used = read_progress(data)
         self._offset += used if used or len(data) < READ_BYTES_MAX else len(data)
         return lines

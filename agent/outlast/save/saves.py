@@ -12,7 +12,7 @@ from outlast.protocol.messages import Work
 from outlast.protocol.objects import Manifest
 from outlast.save.found import Found
 from outlast.save.gate import Gate, Verdict
-from outlast.save.stable_copy import Changed, NoSpace, guarded, stable_copy
+from outlast.save.stable_copy import Changed, NoCopy, guarded, stable_copy
 from outlast.save.tidy import Keep, set_aside, tidy_before_start
 from outlast.save.types import StableCopy
 from outlast.save.watch import QUIET_S, Watcher
@@ -87,7 +87,7 @@ class FolderSaves:
 
     def _take(self, watcher: Watcher, found: Found, discarded: list[str]) -> StableCopy | None:
         copied = stable_copy(found, self._staging, self._runtime.token(NONCE_BYTES))
-        if isinstance(copied, NoSpace):
+        if isinstance(copied, NoCopy):
             discarded.append(f"{copied.why}; it is uploaded from the trainer's own files instead")
             copied = guarded(found)
         if isinstance(copied, Changed):

@@ -27,8 +27,9 @@ class Changed:
 
 
 @dataclass(frozen=True)
-class NoSpace:
-    """The disk has no room for a copy; nothing of it was left there. `guarded` may still do without one."""
+class NoCopy:
+    """The agent's disk takes no copy: full, read-only or failing. Nothing of it was left there; `guarded`
+    does without one."""
 
     why: str
 
@@ -50,7 +51,7 @@ def stable_copy(
     *,
     final: bool = False,
     free: Callable[[Path], int] = free_bytes,
-) -> StableCopy | Changed | NoSpace:
+) -> StableCopy | Changed | NoCopy:
     """`staging` lies in the agent's home; `nonce` is new for each call.
 
     A copy leaves room for one more save of the same size: it must never be the reason why the trainer's
@@ -75,8 +76,8 @@ def stable_copy(
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)
         if error.errno in NO_SPACE:
-            return NoSpace(f"no room in {staging} for a copy of step {found.step} ({found.bytes} bytes)")
-        return Changed(f"step {found.step} could not be copied: {error}")
+            return NoCopy(f"no room in {staging} for a copy of step {found.step} ({found.bytes} bytes)")
+        return NoCopy(f"step {found.step} could not be copied: {error}")
 
     def drop() -> None:
         shutil.rmtree(folder, ignore_errors=True)

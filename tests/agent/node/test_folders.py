@@ -12,7 +12,7 @@ import zstandard
 from tests.fakes.bucket import MemoryBucket
 
 from outlast.clock import SystemRuntime
-from outlast.node.home import MEMORY, Home, HomeDisk
+from outlast.node.home import MEMORY, Home, HomeDisk, write_atomic
 from outlast.node.logs import FileLog
 from outlast.node.outputs import FolderOutputs
 from outlast.node.setup import NodeWorkplace
@@ -135,3 +135,18 @@ def test_lines_are_shipped_once_also_by_the_next_life(home: Home) -> None:
     assert again.peek(1000) == b""
     again.say("two")
     assert again.peek(1000) == b"[outlast] two\n"
+
+
+def test_what_was_not_written_to_its_end_leaves_nothing(home: Home) -> None:
+    (home.root / MEMORY).mkdir()
+    with pytest.raises(NodeTrouble):
+        HomeDisk(home).save(NodeMemory())
+    assert list(home.root.glob(".*")) == []
+    attempt = home.attempt_dir(3)
+    attempt.mkdir()
+    write_atomic(attempt / "save-request.json", b"{}")
+    for folder in (home.root, home.setups, attempt):
+        (folder / ".name.4711.new").write_bytes(b"half")  # of a process that was killed
+    home.sweep()
+    assert list(home.root.rglob("*.new")) == []
+    assert (attempt / "save-request.json").exists()

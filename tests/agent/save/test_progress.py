@@ -89,3 +89,13 @@ def test_without_an_agent_nothing_is_asked_and_nothing_written() -> None:
     contact.log(1, {"loss": 1.0})
     contact.done()
     assert not contact.should_save()
+
+
+def test_a_file_that_can_not_be_read_is_no_progress(tmp_path: Path) -> None:
+    path = tmp_path / "p"
+    path.mkdir()  # it opens, and every read of it is an error
+    tail = ProgressTail(path)
+    assert tail.read() == tail.read() == []
+    path.rmdir()
+    path.write_bytes(b'{"step": 4}\n')
+    assert steps_in(tail) == [4]

@@ -17,7 +17,7 @@ from outlast.checkpoint_files import write
 from outlast.protocol.messages import CheckpointPlan
 from outlast.save.found import Found
 from outlast.save.sources import SourceChanged
-from outlast.save.stable_copy import Changed, NoSpace, clear_staging, guarded, stable_copy
+from outlast.save.stable_copy import Changed, NoCopy, clear_staging, guarded, stable_copy
 from outlast.save.types import StableCopy
 from outlast.save.watch import Watcher
 
@@ -33,7 +33,7 @@ def bytes_of(copy: StableCopy) -> dict[str, bytes]:
     return {file.path: bytes(file.source.read(0, file.source.size)) for file in copy.files}
 
 
-def made(result: StableCopy | Changed | NoSpace) -> StableCopy:
+def made(result: StableCopy | Changed | NoCopy) -> StableCopy:
     assert isinstance(result, StableCopy), result
     return result
 
@@ -98,7 +98,7 @@ def test_no_room_beside_the_trainers_next_save_is_no_space_and_guarding_does_wit
     folder = hugging_face(tmp_path / "c", 5)
     found = find(tmp_path / "c")
     result = stable_copy(found, tmp_path / "staging", "n", free=lambda _: found.bytes + 10)
-    assert isinstance(result, NoSpace)
+    assert isinstance(result, NoCopy)
     assert "no room" in result.why
     assert list((tmp_path / "staging").iterdir()) == []
     copy = made(guarded(found))
@@ -111,6 +111,14 @@ def test_no_room_beside_the_trainers_next_save_is_no_space_and_guarding_does_wit
         changed.read(0, changed.size)
     copy.drop()
     copy.drop()
+
+
+def test_a_staging_folder_that_fails_otherwise_is_no_reason_to_lose_the_save(tmp_path: Path) -> None:
+    hugging_face(tmp_path / "c", 5)
+    (tmp_path / "staging").write_text("not a folder")
+    result = stable_copy(find(tmp_path / "c"), tmp_path / "staging", "n")
+    assert isinstance(result, NoCopy)
+    assert "could not be copied" in result.why
 
 
 def test_the_kernels_own_refusal_to_write_is_no_space_too_and_leaves_nothing(tmp_path: Path) -> None:
@@ -130,7 +138,7 @@ def test_the_kernels_own_refusal_to_write_is_no_space_too_and_leaves_nothing(tmp
         [sys.executable, "-c", script, str(tmp_path)],
         cwd=Path(__file__).parents[3], check=False, timeout=60, capture_output=True, text=True,
     )  # fmt: skip
-    assert done.stdout.strip() == "NoSpace", done.stderr
+    assert done.stdout.strip() == "NoCopy", done.stderr
     assert list((tmp_path / "staging").iterdir()) == []
 
 
@@ -151,7 +159,7 @@ def test_links_are_followed_and_staging_of_an_earlier_process_is_cleared(tmp_pat
     "take", [lambda found, to: stable_copy(found, to, "n1"), lambda found, _: guarded(found)]
 )
 def test_a_copy_knows_when_the_trainer_began_to_write_it(
-    tmp_path: Path, take: Callable[[Found, Path], StableCopy | Changed | NoSpace]
+    tmp_path: Path, take: Callable[[Found, Path], StableCopy | Changed | NoCopy]
 ) -> None:
     folder = hugging_face(tmp_path / "c", 10)
     os.utime(folder / "model.safetensors", (1_000.0, 1_000.0))
