@@ -11,11 +11,13 @@ from pathlib import Path
 from tests.bench.idle import agent_idle_cpu, controller_idle_cpu
 from tests.bench.memory import agent_idle_mb, controller_mb
 from tests.bench.speed import decide_quiet_jobs, gate_over_hash, help_over_pass
+from tests.bench.tick import tick_quiet_jobs
 from tests.bench.uploading import agent_uploads_to_folder_mb, agent_uploads_to_s3_mb
 
 FIGURES = {
     "help_over_pass": help_over_pass,
     "decide_1000_quiet_jobs": decide_quiet_jobs,
+    "tick_1000_quiet_jobs": tick_quiet_jobs,
     "gate_over_hash": gate_over_hash,
     "agent_idle_pss": agent_idle_mb,
     "agent_uploads_1gib_folder": agent_uploads_to_folder_mb,
