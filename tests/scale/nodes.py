@@ -177,6 +177,11 @@ class Fleet:
     def end(self, launch_id: str) -> None:
         self._inbox.put((launch_id, None))
 
+    def speak_from(self, seq: int) -> None:
+        """After somebody else has spoken for them: what comes with a lower number would be old."""
+        for node in list(self.members.values()):
+            node.seq = seq
+
     # in its own thread
 
     def _run(self) -> None:

@@ -30,6 +30,9 @@ from outlast_orchestrator.core.types import Job, JobState, RetryPlan, Want
 from outlast_orchestrator.policies import POLICIES
 from outlast_orchestrator.settings import LimitSettings
 from outlast_orchestrator.store.db import open_store
+from outlast_orchestrator.web.app import Services, create_app
+from outlast_orchestrator.web.auth import issue_token
+from outlast_orchestrator.web.serve import ApiServer, Listen
 
 KEY = b"k" * 32
 STORAGE = "s3://fleet"
@@ -88,6 +91,7 @@ class Rig:
         self.controller = TimedController(self._parts(), self.alarm)
         self._thread = threading.Thread(target=self.controller.run, name="controller", daemon=True)
         self._schedule = start_schedule(self.due)
+        self._api: ApiServer | None = None
 
     def _parts(self) -> Parts:
         limits = LimitSettings(launch_lag_s=5.0).limits()
@@ -127,7 +131,30 @@ class Rig:
         self.fleet.start()
         self._thread.start()
 
+    def listen(self) -> str:
+        """Starts the API too; its URL."""
+        services = Services(
+            store=self.store,
+            nodes=self.nodes,
+            clock=self.clock,
+            wake=self.alarm.set,
+            buckets=lambda _url, prefix: self._open_bucket(STORAGE, prefix),
+            storage=STORAGE,
+            offers=lambda want: self.cloud.offers(want),
+            policies=POLICIES,
+            next_wake_s=self.controller.next_wake_s,
+            leading=self.controller.leading,
+        )
+        self._api = ApiServer(create_app(services), Listen())
+        self._api.start()
+        return self._api.url
+
+    def admin_token(self) -> str:
+        return issue_token(self.store, self.clock, "scale")
+
     def close(self) -> None:
+        if self._api is not None:
+            self._api.stop()
         self._schedule.shutdown(wait=False)
         self.controller.stop()
         self._thread.join(30)
