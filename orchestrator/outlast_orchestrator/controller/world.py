@@ -7,8 +7,9 @@ around while this one was not looking, proves nothing about now.
 from __future__ import annotations
 
 import queue
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from outlast.protocol.messages import Report
 from outlast_orchestrator.core.types import Instance, Offer
@@ -22,6 +23,9 @@ from outlast_orchestrator.core.view import (
     RegionListing,
     Seen,
 )
+
+K = TypeVar("K")
+V = TypeVar("V")
 
 ABSENCES_KEPT = 16
 NOT_LISTED_YET = "not listed yet"
@@ -125,10 +129,10 @@ class World:
         self.done: dict[str, list[CallDone]] = {}  # by job: kept until a decision that saw them was acted on
 
     def region(self, cloud: str, region: str) -> Region:
-        return self.regions.setdefault((cloud, region), Region())
+        return _one(self.regions, (cloud, region), Region)
 
     def storage(self, job: str) -> Storage:
-        return self.storages.setdefault(job, Storage())
+        return _one(self.storages, job, Storage)
 
     def prices_are_old(self) -> None:
         """Every cloud is asked anew; until it answers, the offers stay as they are."""
@@ -136,11 +140,11 @@ class World:
             known.asked_s = NEVER_S
 
     def offers_of(self, job: str, cloud: str) -> OffersOf:
-        return self.offers.setdefault((job, cloud), OffersOf())
+        return _one(self.offers, (job, cloud), OffersOf)
 
     def machine(self, record: Instance, now_s: float) -> Machine:
         """A record that is new to this controller counts as asked for just now."""
-        return self.machines.setdefault(record.launch_id, Machine(asked_s=now_s))
+        return _one(self.machines, record.launch_id, lambda: Machine(asked_s=now_s))
 
     # what arrives
 
@@ -242,6 +246,12 @@ class World:
             return
         storage.status_read_s = read.begun_s
         storage.news.update({k: body for k, body in read.bodies.items() if storage.bodies.get(k) != body})
+
+
+def _one(found: dict[K, V], key: K, make: Callable[[], V]) -> V:
+    """Made only when it is missing: these are asked for many times in each tick."""
+    one = found.get(key)
+    return found.setdefault(key, make()) if one is None else one
 
 
 def choose(record: Instance, found: list[Seen]) -> Seen | None:
