@@ -7,13 +7,14 @@ from pathlib import Path
 from tests.agent.node.agent_kit import JOB, OWNER, gone
 from tests.chaos.agent_rig import Node, Rig
 
+from outlast.bucket.client import open_bucket, scoped
 from outlast.bucket.manifest import Hasher, read_manifest
 from outlast.bucket.outcomes import Applied, Identity, Mine
 from outlast.bucket.owner import PointerOwner
 from outlast.clock import SystemRuntime
 from outlast.ports import Bucket
 from outlast.protocol.messages import AgentState
-from outlast.protocol.objects import Pointer, PointerState, generation_of
+from outlast.protocol.objects import Pointer, PointerState, generation_of, job_prefix
 
 OBJECTS_OF_ONE = 5  # four files and a manifest: what a writer can still have had in its hands
 
@@ -82,7 +83,8 @@ def unlisted(rig: Rig, below: int) -> list[str]:
 
 def unfinished(rig: Rig) -> list[str]:
     """Temp files that nobody has swept, after somebody wrote."""
-    rig.bucket.put("status/checker.json", b"{}")  # the first write of a process sweeps what dead ones left
+    fresh = scoped(open_bucket(f"file://{rig.bucket_folder}"), job_prefix(JOB))
+    fresh.put("status/checker.json", b"{}")  # the first write of a process sweeps what dead ones left
     return [path.name for path in (rig.bucket_folder / ".outlast" / "unfinished").iterdir()]
 
 

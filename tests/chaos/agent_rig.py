@@ -9,9 +9,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from tests.agent.node.agent_kit import JOB, OWNER, TOKEN, Controller, assign, gone
@@ -42,6 +43,7 @@ FAST = Pace(
     hang_s=5.0, freeze_s=1.0,
 )  # fmt: skip
 KEEP = 2
+NO_KEYS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,9 @@ class Node:
 
     # its process
 
-    def start(self, strike: Strike | None = None, storage: str = "", **environment: str) -> None:
+    def start(
+        self, strike: Strike | None = None, storage: str = "", keys: Mapping[str, str] = NO_KEYS
+    ) -> None:
         self.home.mkdir(exist_ok=True)
         config = {
             "api_url": self.controller.url, "token": TOKEN, "job": JOB, "owner": OWNER,
@@ -119,7 +123,7 @@ class Node:
         with (self.rig.folder / f"{self.name}.out").open("ab") as output:
             self.process = subprocess.Popen(
                 [sys.executable, "-I", str(LAUNCHER), str(plan_path), "--config", str(path)],
-                stdout=output, stderr=output, env={**inherited, **environment}, start_new_session=True,
+                stdout=output, stderr=output, env={**inherited, **keys}, start_new_session=True,
             )  # fmt: skip
 
     def struck(self) -> bool:
@@ -183,11 +187,8 @@ class Rig:
         else:
             shutil.copytree(template, self.bucket_folder)
         self.pointer_file = self.bucket_folder / job_prefix(JOB) / POINTER_KEY
+        self.bucket: Bucket = scoped(open_bucket(f"file://{self.bucket_folder}"), job_prefix(JOB))
         self.nodes: list[Node] = []
-
-    @property
-    def bucket(self) -> Bucket:
-        return scoped(open_bucket(f"file://{self.bucket_folder}"), job_prefix(JOB))
 
     def node(self, name: str, generation: int, **trainer: object) -> Node:
         node = Node(self, name, generation, **trainer)

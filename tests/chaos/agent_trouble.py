@@ -88,9 +88,13 @@ class Training:
 
     def says(self, *words: str) -> Report:
         """What is wrong, and for how long, as `outlast status` shows it too."""
-        self.until(f"the report says {words}", lambda: all(w in self.report().save.trouble for w in words))
-        told = self.report().save
-        assert told.trouble
+        wanted = words or ("",)
+
+        def told() -> bool:
+            trouble = self.report().save.trouble
+            return trouble != "" and all(word in trouble for word in wanted)
+
+        self.until(f"the report says {words}", told)
         self.until("the age of the trouble grows", lambda: (self.report().save.trouble_age_s or 0) > 0.5)
         return self.report()
 
