@@ -14,6 +14,7 @@ from outlast_orchestrator.core.actions import (
     Install,
     Launch,
     Log,
+    Rewish,
     Save,
     TakeGeneration,
     Tell,
@@ -38,6 +39,17 @@ def stage() -> Stage:
 def decide_once(stage: Stage, *decisions: Decision) -> None:
     left = list(decisions)
     stage.decisions["j1"] = lambda view: left.pop(0) if left else Decision((), "done")
+
+
+def test_a_wish_that_is_put_right_is_in_the_store_before_the_rows(stage: Stage) -> None:
+    job = stage.submit()
+    mended = replace(job, wanted_by="it runs", wanted_number=job.wanted_number + 1)
+    tell = Log(Event(Kind.TELL, "after it", "j1"))
+    decide_once(stage, Decision((Rewish(mended, "it runs"), tell), "put right"))
+    stage.settle()
+    assert stage.store.job("j1") == mended
+    kinds = stage.kinds("j1")
+    assert kinds.index(Kind.JOB_WANTED) < kinds.index(Kind.TELL)
 
 
 def test_an_intent_is_in_the_store_before_the_cloud_is_called(stage: Stage) -> None:
