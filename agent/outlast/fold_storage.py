@@ -63,7 +63,8 @@ def pointer_said(
 ) -> AgentView:
     """What any word of the pointer means for an attempt that has claimed."""
     if isinstance(outcome, Fenced):
-        fenced = replace(assignment, fenced_why=outcome.why, closing=Chore.TODO)
+        # What failed meanwhile is no failure of the job: the new owner has pruned what was being restored.
+        fenced = replace(assignment, fenced_why=outcome.why, closing=Chore.TODO, failure=None)
         return note(with_assignment(view, fenced), AGENT_FENCED, outcome.why)
     if isinstance(outcome, (Stop, Wait)):
         # After a claim an older pointer, or none, is an alarm: stop, and tell a person.

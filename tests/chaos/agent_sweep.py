@@ -12,6 +12,9 @@ from tests.chaos import agent_checks as check
 from tests.chaos.agent_points import Case, cases, first_and_last, phase_of, recorded, steady
 from tests.chaos.agent_rig import Node, Rig, Strike
 
+from outlast.bucket.manifest import BadManifest
+from outlast.bucket.pointer import BadPointer
+from outlast.ports import BucketError
 from outlast.protocol.messages import Permission
 from outlast.protocol.objects import PointerState
 
@@ -41,6 +44,8 @@ class Ground:
 
     def _make_template(self) -> None:
         """A bucket whose last writer died with a checkpoint uploaded and never listed."""
+        for name in ("before", "template"):  # of a run that was broken off
+            shutil.rmtree(self.folder / name, ignore_errors=True)
         rig = Rig(self.folder / "before")
         try:
             node = rig.node("before", 1, SAVES=4)
@@ -122,7 +127,7 @@ def _strike(ground: Ground, folder: Path, case: Case) -> bool:
             woken(rig, victim)
         else:
             killed(rig, victim, in_place=case.in_place)
-    except AssertionError as error:
+    except (AssertionError, BadManifest, BadPointer, BucketError) as error:
         raise AssertionError(f"{case}: {error}\n\n{rig.story()}") from error
     finally:
         rig.close()

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.agent.loop.scene import ASSIGN, Scene, draft, none_of, only, pointer
+from tests.agent.loop.scene import ASSIGN, Scene, draft, none_of, only, pointer, ref
 
 from outlast.acts import Commit, End, Kill, PowerOff, Release, Upload
 from outlast.bucket.outcomes import Applied, Fenced, Rebase, Stop
 from outlast.cadence import retry_in_s, save_due_s
-from outlast.news import Closed, Committed, Looked, SaveAsked, Settled, Tick, Trouble, Uploaded
+from outlast.news import Closed, Committed, Looked, Restored, SaveAsked, Settled, Tick, Trouble, Uploaded
 from outlast.node_ports import TrainerProgress
-from outlast.protocol.messages import AgentState, Command, CommandKind
+from outlast.protocol.messages import AgentState, Command, CommandKind, Failure
 from outlast.protocol.objects import PointerState
 from outlast.save.types import StableCopy
 
@@ -40,6 +40,15 @@ def test_once_superseded_the_trainer_is_killed_at_once_and_nothing_more_is_writt
     acts = scene.dies()
     assert none_of(acts, Release, End, Commit)
     assert scene.is_(state)
+
+
+def test_what_fails_while_another_attempt_owns_the_job_is_no_failure_of_the_job() -> None:
+    """Frozen in its restore, it wakes and finds the checkpoint gone: the new owner has pruned it."""
+    scene = Scene().claimed(ref(7))
+    only(scene.hear(Restored(1, Failure("restore", "none of 1 checkpoints verifies", fatal=True))), Release)
+    scene.hear(Closed(1, Fenced("generation 2 owns the job")))
+    assert scene.is_(AgentState.FENCED)
+    assert scene.assignment.failure is None
 
 
 def test_a_look_that_shows_our_own_release_is_no_alarm() -> None:
