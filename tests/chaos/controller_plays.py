@@ -85,10 +85,10 @@ def _books(rig: Rig) -> list[str]:
 
 def _over(rig: Rig, state: JobState) -> None:
     rig.until(f"the job is {state.value}", lambda: rig.state() is state)
-    _empty(rig)
+    empty(rig)
 
 
-def _empty(rig: Rig) -> None:
+def empty(rig: Rig) -> None:
     rig.until("no machine is left", lambda: not rig.living())
     rig.until(
         "every record says so",

@@ -7,9 +7,11 @@ so that their deaths hit one exact operation; a dead one never does another.
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -72,6 +74,19 @@ def _open(url: str) -> SqlStore:
 
 def _user_data(request: LaunchRequest) -> str:
     return user_data(Deadman(max_life_s=request.max_life_s))
+
+
+def every(seconds: float, do: Callable[[], None]) -> Callable[[], None]:
+    """Called all the time, it does so now and then."""
+    last_s = float("-inf")
+
+    def attend() -> None:
+        nonlocal last_s
+        if time.monotonic() - last_s >= seconds:
+            last_s = time.monotonic()
+            do()
+
+    return attend
 
 
 class Incarnation:
@@ -191,6 +206,24 @@ class Rig:
         for incarnation in self.machine_room:
             incarnation.end()
         self.store.close()
+
+    def back_up(self) -> Path:
+        """The store as it is now, in a file."""
+        file = self.folder / "backup.db"
+        with (
+            closing(sqlite3.connect(self.folder / "outlast.db")) as now,
+            closing(sqlite3.connect(file)) as then,
+        ):
+            now.backup(then)
+        return file
+
+    def put_back(self, backup: Path) -> None:
+        """Only while no controller lives."""
+        self.store.close()
+        for path in self.folder.glob("outlast.db*"):
+            path.unlink()
+        backup.rename(self.folder / "outlast.db")
+        self.store = _open(self.store_url)
 
     # jobs
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
-from tests.chaos.controller_plays import PLAYS, Play, judge
+from tests.chaos.controller_plays import PLAYS, Play, empty, judge
 from tests.chaos.controller_points import Point, Tap
-from tests.chaos.controller_rig import Incarnation, Rig
+from tests.chaos.controller_rig import Incarnation, Rig, every
 
 from outlast_orchestrator.providers.local.config import CloudConfig, InstanceType
 from outlast_orchestrator.providers.local.control import CloudControl, start_cloud, stop_cloud
@@ -50,18 +50,17 @@ class _Attendant:
         self._freeze = freeze
         self._late = late  # it sleeps until everything is over
         self._next: Incarnation | None = None
-        self._swept_s = 0.0
+        self._sweep = every(SWEEP_EVERY_S, lambda: rig.machine_room[-1].sweep())
         self.first = rig.start(tap)
 
     def __call__(self) -> None:
+        """While a play waits for something."""
         if self._next is None and self._tap.reached.is_set():
             self.first.deaf() if self._freeze else self.first.end()
             self._next = self._rig.start(alone=not self._freeze)
         if self._freeze and not self._late and self._next is not None and self._next.leads():
             self._tap.thaw()
-        if time.monotonic() - self._swept_s > SWEEP_EVERY_S:
-            self._swept_s = time.monotonic()
-            self._rig.machine_room[-1].sweep()
+        self._sweep()
 
     def finish(self) -> list[str]:
         """After the play: whoever slept wakes up now, and has time to do harm."""
@@ -70,7 +69,7 @@ class _Attendant:
         self._tap.thaw()
         self._rig.until("the woken one has looked", lambda: "store.lead" in self._tap.done_since)
         time.sleep(3 * SWEEP_EVERY_S)  # what it may still have begun needs a moment to show
-        self._rig.until("no machine is left", lambda: not self._rig.living())
+        empty(self._rig)
         wrote = self._tap.done_since.count("store.commit")
         return [f"the woken one wrote {wrote} times"] if wrote else []
 
