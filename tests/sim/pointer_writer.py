@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
-from outlast.bucket.outcomes import Applied, Identity, Mine, Over, Rebase, Wait
+from outlast.bucket.outcomes import Applied, Fenced, Identity, Mine, Over, Rebase, Wait
 from outlast.bucket.owner import PointerOwner
 from outlast.ports import BucketError
 from outlast.protocol.limits import POINTER_LOOK_EVERY_S
 from outlast.protocol.messages import Permission
 from outlast.protocol.objects import Confidence, Manifest, ManifestRef, checkpoint_name, job_prefix
-from outlast.restore import Restored, restore_chain
+from outlast.restore import NothingRestorable, Restored, restore_chain
 from outlast.save.types import StableCopy, StableFile
 from outlast.save.upload import upload
 from outlast_orchestrator.simulate.bucket import BucketServer, SimBucket
@@ -25,6 +25,8 @@ from outlast_orchestrator.simulate.trainer import Profile, checkpoint_files, nex
 
 T = TypeVar("T")
 JOB = "j1"
+HELD_UP_SHARE = 0.15
+WORDS_CHANGE_STEPS = 25
 OWNER = "owner-1"
 
 
@@ -38,6 +40,9 @@ class Life:
     attempt: str
     disk: NodeDisk
     births: int = 0
+    free: str = ""  # writer of the ended attempt that it may continue
+    over: bool = False  # its agent has nothing more to do
+    drain: bool = False  # it is asked to release
     process: Process | None = None
     dead: bool = False
     thawed_s: float = 0.0
@@ -52,9 +57,6 @@ class Ground(Protocol):
     history: History
     network: Network
     bucket: BucketServer
-    owner: type[PointerOwner]
-
-    def permission(self) -> Permission: ...
 
     def contact(self, machine: str, sent_s: float) -> None: ...
 
@@ -62,10 +64,18 @@ class Ground(Protocol):
 
 
 class Writer:
-    def __init__(self, world: Ground, life: Life, runtime: ProcessRuntime, name: str) -> None:
+    def __init__(
+        self,
+        world: Ground,
+        life: Life,
+        runtime: ProcessRuntime,
+        name: str,
+        permission: Callable[[], Permission],
+    ) -> None:
         self._world = world
         self._life = life
         self._runtime = runtime
+        self._permission = permission
         self._bucket = SimBucket(
             world.bucket,
             world.network,
@@ -75,11 +85,16 @@ class Writer:
             lambda sent_s: world.contact(life.machine, sent_s),
         )
         me = Identity(OWNER, JOB, life.generation, life.writer, life.attempt)
-        self._owner = world.owner(runtime, self._bucket, me, lambda *_: None, keep=3)
+        self._owner = PointerOwner(runtime, self._bucket, me, lambda *_: None, keep=3)
         self._profile = Profile(job=JOB, size=2000)
         self._base: tuple[ManifestRef, Manifest] | None = None
 
     def run(self) -> None:
+        self._live()
+        self._world.stop_training(self._life)
+        self._life.over = True
+
+    def _live(self) -> None:
         owner = self._owner
         if self._life.births > 1:
             self._after_a_restart()
@@ -88,9 +103,13 @@ class Writer:
             return
         if self._runtime.uniform() < 0.5:
             self._patiently(owner.collect_garbage)
-        step, state = self._restore()
+        try:
+            step, state = self._restore()
+        except NothingRestorable:
+            if isinstance(self._patiently(owner.look), Fenced):
+                return  # superseded while it was frozen: what its claim named is pruned by now
+            raise
         self._train(step, state)
-        self._world.stop_training(self._life)
 
     def _after_a_restart(self) -> None:
         """Its trainer died with it: it brings home what was made, and gives the job back."""
@@ -107,7 +126,11 @@ class Writer:
     def _claim(self) -> bool:
         while True:
             # Asked for anew at every try, as the controller answers now.
-            verdict = self._patiently(lambda: self._owner.claim(self._world.permission()))
+            permission = self._permission()
+            # The answer was under way, or this process was held up: what it allows may be past by now.
+            held_s = self._runtime.uniform()
+            self._runtime.sleep(held_s * 2000.0 if held_s < HELD_UP_SHARE else held_s)
+            verdict = self._patiently(lambda permission=permission: self._owner.claim(permission))  # type: ignore[misc]
             if not isinstance(verdict, Wait):
                 return isinstance(verdict, Applied)
             self._runtime.sleep(5.0)
@@ -139,17 +162,30 @@ class Writer:
                 step += 1
                 state = next_state(JOB, step, state)
             life.step = step
-            if not self._save(step, checkpoint_files(self._profile, step, state)):
+            if not self._save(step, self._files(step, state)):
                 return
             luck = runtime.uniform()
-            if luck < 0.02:
+            if luck < 0.02 or life.drain:
                 self._world.stop_training(life)
                 self._patiently(lambda: self._owner.release("test"))
                 return
-            if luck < 0.03:
+            if luck < 0.09:
                 self._world.stop_training(life)
-                self._patiently(lambda: self._owner.end(1, "test"))
+                self._end(0 if luck < 0.06 else 1)
                 return
+
+    def _end(self, code: int) -> None:
+        self._patiently(lambda: self._owner.end(code, "test"))
+
+    def _files(self, step: int, state: str) -> Files:
+        """Besides: one that changes back and forth, and one that no other attempt writes alike."""
+        words = b"words " * (50 if step // WORDS_CHANGE_STEPS % 2 else 60)
+        mine = f"{step} by {self._life.writer}".encode()
+        return {
+            **checkpoint_files(self._profile, step, state),
+            "words.txt": words,
+            "rng.bin": mine,
+        }
 
     def _save(self, step: int, files: Files) -> bool:
         stable = tuple(StableFile(path, BytesSource(body)) for path, body in sorted(files.items()))

@@ -114,11 +114,8 @@ def test_one_way() -> None:
     gone = pointer(1, 4, head=B, kept=(B,))
     back = pointer(1, 5, head=B, kept=(A, B))
     assert told(OneWay(), [wrote(POINTER, gone, WITH_AB)]) == []
-    assert (
-        "listed again" in told(OneWay(), [wrote(POINTER, gone, WITH_AB), wrote(POINTER, back, gone)])[0]
-        or True
-    )
-    assert told(OneWay(), [wrote(POINTER, gone, WITH_AB), wrote(POINTER, back, gone)])
+    found = told(OneWay(), [wrote(POINTER, gone, WITH_AB), wrote(POINTER, back, gone)])
+    assert f"lists {A.name} again" in found[0]
     assert told(OneWay(), [wrote(POINTER, replace(WITH_A, pinned=("000000001-g1-cc",)), CLAIM)])
 
 
@@ -142,7 +139,10 @@ def test_claims() -> None:
     ended = replace(pointer(1, 1, state=PointerState.ENDED), exit_code=0)
     end, again = wrote(POINTER, ended), wrote(POINTER, pointer(2, 2), ended)
     assert told(Claims(), [end, again])
-    assert told(Claims(), [end, stored(job()), again]) == []
+    free = replace(attempt(2), permission_over_ended=ended.writer)
+    assert told(Claims(), [end, stored(job(), free), again]) == []
+    assert told(Claims(), [end, stored(free), again])
+    assert told(Claims(), [end, stored(job(), replace(free, permission_over_ended="w0")), again])
 
 
 # attempts
@@ -157,12 +157,27 @@ def test_resume() -> None:
     assert "without having claimed" in told(Resume(), [*base, started(3, 10, model(10))])[0]
 
 
+def test_resume_from_the_newest() -> None:
+    claim = pointer(2, 3, head=B, kept=(A, B))
+    base = [*commit(A, None), *commit(B, A), wrote(POINTER, claim, WITH_AB)]
+    assert told(Resume(), [*base, started(2, 20, model(20))]) == []
+    assert "head of its claim is whole" in told(Resume(), [*base, started(2, 10, model(10))])[0]
+    # A first claim in a bucket that has lost its pointer: what was durable is still known.
+    anew: Story = [*base, wrote(POINTER, pointer(3, 1)), started(3, 0, "")]
+    assert f"although {B.name} was durable" in told(Resume(), anew)[0]
+    superseded: Story = [*base, wrote(POINTER, pointer(3, 4, head=B, kept=(B,)), claim), started(2, 0, "")]
+    assert told(Resume(), superseded) == []
+
+
 def test_closing() -> None:
     closed = stored(replace(progress(), closed=((1, CLAIM.writer),)))
     claim = (0.0, wrote(POINTER, CLAIM))
     assert told(Closing({"i-1": 900.0}), [claim, (1000.0, closed)])
     assert told(Closing({"i-1": 100.0}), [claim, (1000.0, closed)]) == []
     assert told(Closing({"i-1": 900.0}), [claim, MachineEnded("i-1", "taken"), (1000.0, closed)]) == []
+    late = (1010.0, wrote(POINTER, CLAIM))
+    assert told(Closing({"i-1": 1009.0}), [(1000.0, closed), late])
+    assert told(Closing({"i-1": 1009.0}), [(1000.0, closed), MachineEnded("i-1", "taken"), late]) == []
 
 
 def test_fenced() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 from outlast.protocol.limits import LEASE_S
@@ -31,6 +32,8 @@ class Cause(Checker):
         self._jobs: dict[str, str] = {}  # machine → job
         self._alive: dict[str, str] = {}  # machine → job
         self._ended: set[str] = set()  # launch ids
+        self._noticed_s: dict[str, float] = {}  # launch id → until when its notice stood
+        self._planned_s: dict[str, float] = {}  # job → when its newest attempt was planned
         self._launches: dict[str, str] = {}  # machine → launch id
         self._born_s: dict[str, float] = {}
         self.relaunches = 0
@@ -45,6 +48,8 @@ class Cause(Checker):
             self._ended.add(self._launches[fact.machine])
             self._because(self._jobs[fact.machine], fact.why)
         elif isinstance(fact, Noticed):
+            stands = fact.deadline_s is not None
+            self._noticed_s[self._launches[fact.machine]] = math.inf if stands else self.now_s
             self._because(self._jobs[fact.machine], "notice")
         elif isinstance(fact, TrainerEnded) and fact.code is not None:
             self._because(fact.job, f"trainer exited with {fact.code}")
@@ -69,12 +74,17 @@ class Cause(Checker):
         self._newest[job] = attempt
         if last is not None and attempt.generation == last.generation:
             return
-        causes = self._causes.pop(job, [])
+        causes, planned_s = self._causes.pop(job, []), self._planned_s.get(job, 0.0)
+        self._planned_s[job] = self.now_s
         if last is None:
             return
         self.relaunches += 1
-        # A machine may have been lost before the last attempt was planned on it, unknown to the controller.
-        lost = any(launch in self._ended for launch in last.launches)
+        # A machine may have been lost, or noticed, before the last attempt was planned on it, unknown to
+        # the controller.
+        lost = any(
+            launch in self._ended or self._noticed_s.get(launch, -1.0) >= planned_s
+            for launch in last.launches
+        )
         if not causes and not lost and not self._silent(job):
             self.broken(f"{job}: generation {attempt.generation} was planned, and nothing had happened")
 

@@ -1,9 +1,9 @@
-"""No claim over an attempt that neither released, nor was closed, nor ended and was given free."""
+"""No claim over an attempt that neither released, nor was closed, nor ended and was given free to it."""
 
 from __future__ import annotations
 
 from outlast.protocol.objects import PointerState
-from outlast_orchestrator.core.types import Job, Progress
+from outlast_orchestrator.core.types import Attempt, Job, Progress
 from outlast_orchestrator.simulate.checkers.base import Checker, Move
 from outlast_orchestrator.simulate.history import Fact, StoreWrote
 
@@ -19,6 +19,7 @@ class Claims(Checker):
         self._restarts: dict[str, int] = {}  # job → asked for
         self._restarts_done: dict[str, int] = {}  # job → carried out
         self._restarts_at_end: dict[str, int] = {}  # job → carried out when it ended
+        self._free: set[tuple[str, int, str]] = set()  # (job, generation, writer that it may continue)
 
     def saw(self, fact: Fact) -> None:
         if isinstance(fact, StoreWrote):
@@ -26,6 +27,8 @@ class Claims(Checker):
                 if isinstance(row, Progress):
                     self._closed.update((row.job, generation, writer) for generation, writer in row.closed)
                     self._restarts_done[row.job] = row.restart_done
+                elif isinstance(row, Attempt):
+                    self._free.add((row.job, row.generation, row.permission_over_ended))
                 elif isinstance(row, Job):
                     self._wishes[row.id] = self.now_s
                     self._restarts[row.id] = row.restart.number
@@ -44,7 +47,11 @@ class Claims(Checker):
         if before.state is PointerState.RUNNING:
             if (job, before.generation, before.writer) not in self._closed:
                 self.broken(f"{over}, which runs and was not closed")
-        elif before.state is PointerState.ENDED and before.exit_code == 0 and not self._asked(job):
+        elif before.state is not PointerState.ENDED:
+            return
+        elif (job, after.generation, before.writer) not in self._free:
+            self.broken(f"{over}, which ended, and the controller had not given that one free to it")
+        elif before.exit_code == 0 and not self._asked(job):
             # A failure may be read and continued by the controller; success only by a person's wish.
             self.broken(f"{over}, which ended with 0 and nobody asked for more")
 

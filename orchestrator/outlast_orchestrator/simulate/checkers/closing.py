@@ -21,11 +21,18 @@ class Closing(Checker):
         self._pointers: dict[str, Pointer] = {}
         self._dead: set[str] = set()
         self._closed: set[tuple[str, int, str]] = set()
+        self._unknown: set[tuple[str, int, str]] = set()  # closed before they had written anything
 
     def moved(self, move: Move) -> None:
         after = move.after
         self._pointers[move.job] = after
-        self._machines.setdefault((move.job, after.generation, after.writer), machine_of(move.by))
+        writer = (move.job, after.generation, after.writer)
+        self._machines.setdefault(writer, machine_of(move.by))
+        if writer in self._unknown:
+            # Its claim comes after all. Whoever comes next may step over it, as if it were dead.
+            self._unknown.discard(writer)
+            self._closed.discard(writer)
+            self._judge(*writer)
 
     def saw(self, fact: Fact) -> None:
         if isinstance(fact, MachineEnded):
@@ -42,7 +49,10 @@ class Closing(Checker):
         self._closed.add((job, generation, writer))
         machine = self._machines.get((job, generation, writer))
         pointer = self._pointers.get(job)
-        if machine is None or machine in self._dead or pointer is None:
+        if machine is None:
+            self._unknown.add((job, generation, writer))
+            return
+        if machine in self._dead or pointer is None:
             return
         mine = (pointer.generation, pointer.writer) == (generation, writer)
         if not mine or pointer.state is not PointerState.RUNNING:

@@ -11,6 +11,7 @@ from outlast_orchestrator.simulate.checkers.claims import Claims
 from outlast_orchestrator.simulate.checkers.closing import Closing
 from outlast_orchestrator.simulate.checkers.closure import Closure
 from outlast_orchestrator.simulate.checkers.crashes import Crashes
+from outlast_orchestrator.simulate.checkers.dead_first import DeadFirst
 from outlast_orchestrator.simulate.checkers.fenced import Fenced
 from outlast_orchestrator.simulate.checkers.finished import Finished
 from outlast_orchestrator.simulate.checkers.forward import Forward
@@ -18,10 +19,13 @@ from outlast_orchestrator.simulate.checkers.generations import Generations
 from outlast_orchestrator.simulate.checkers.gone import GoneIsGone
 from outlast_orchestrator.simulate.checkers.intent import Intent
 from outlast_orchestrator.simulate.checkers.leaks import Leaks
+from outlast_orchestrator.simulate.checkers.lease import Lease
 from outlast_orchestrator.simulate.checkers.noticed import NoticedLoss
 from outlast_orchestrator.simulate.checkers.one_way import OneWay
 from outlast_orchestrator.simulate.checkers.one_writer import OneWriter
 from outlast_orchestrator.simulate.checkers.overwrites import Overwrites
+from outlast_orchestrator.simulate.checkers.records import Records
+from outlast_orchestrator.simulate.checkers.references import References
 from outlast_orchestrator.simulate.checkers.resume import Resume
 from outlast_orchestrator.simulate.checkers.self_fencing import SelfFencing
 from outlast_orchestrator.simulate.checkers.succeeded import Succeeded
@@ -30,7 +34,19 @@ from outlast_orchestrator.simulate.checkers.uncertain import Uncertain
 
 def bucket_checkers() -> list[Checker]:
     """Those that need to see the bucket only."""
-    return [Closure(), OneWriter(), Generations(), Forward(), Chain(), OneWay(), Overwrites(), Claims()]
+    return [
+        Closure(),
+        OneWriter(),
+        Generations(),
+        Forward(),
+        Chain(),
+        References(),
+        OneWay(),
+        Overwrites(),
+        Claims(),
+        Resume(),
+        DeadFirst(),
+    ]
 
 
 def all_checkers(
@@ -39,13 +55,14 @@ def all_checkers(
     """`contact_s`: each machine's last successful write; `able_since_s`: since when it can do its duty."""
     return [
         *bucket_checkers(),
-        Resume(),
         Closing(contact_s),
+        Lease(contact_s),
         Fenced(able_since_s),
         NoticedLoss(bytes_per_s),
         SelfFencing(),
         GoneIsGone(),
         Leaks(),
+        Records(),
         Uncertain(),
         Intent(),
         Cause(contact_s),

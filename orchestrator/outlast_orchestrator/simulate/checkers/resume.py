@@ -1,4 +1,4 @@
-"""Every resume is from a whole checkpoint on the head's chain, and never from 0 when there was one."""
+"""Every resume is from the newest whole checkpoint on the head's chain, never from 0 when there was one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ class Resume(Checker):
         self._manifests: dict[tuple[str, str], Manifest] = {}
         self._claims: dict[tuple[str, int], Pointer] = {}
         self._restored: dict[tuple[str, int], list[tuple[int, str]]] = {}
+        self._durable: dict[str, str] = {}  # job → the newest head that it ever had
+        self._newest: dict[str, int] = {}  # job → the generation that owns it
 
     def saw(self, fact: Fact) -> None:
         if isinstance(fact, Wrote):
@@ -33,6 +35,9 @@ class Resume(Checker):
 
     def moved(self, move: Move) -> None:
         job, before, after = move.job, move.before, move.after
+        self._newest[job] = after.generation
+        if after.head is not None:
+            self._durable[job] = after.head.name
         if before is None or before.generation != after.generation:
             self._claims[job, after.generation] = after
             self._restored[job, after.generation] = self._chain(job, after)
@@ -56,8 +61,17 @@ class Resume(Checker):
         claim = self._claims.get((start.job, start.generation))
         if claim is None:
             self.broken(f"{where} trains without having claimed")
+        elif self._newest[start.job] > start.generation:
+            return  # superseded: what its claim named may be pruned by now, and it is about to be killed
         elif not start.chain:
-            if claim.head is not None:
-                self.broken(f"{where} started at 0, although the head is {claim.head.name}")
-        elif (start.step, start.chain) not in self._restored[start.job, start.generation]:
+            if start.job in self._durable:
+                self.broken(f"{where} started at 0, although {self._durable[start.job]} was durable")
+        else:
+            self._judge_content(where, start, self._restored[start.job, start.generation])
+
+    def _judge_content(self, where: str, start: TrainerStarted, chain: list[tuple[int, str]]) -> None:
+        if (start.step, start.chain) not in chain:
             self.broken(f"{where} resumed from step {start.step}, whose content is on no chain of its claim")
+        elif (start.step, start.chain) != chain[0]:
+            # Nothing in this world breaks bytes: there is no reason to fall back.
+            self.broken(f"{where} resumed from step {start.step}, although the head of its claim is whole")

@@ -1,0 +1,64 @@
+"""Mutants of what the controller does: launches, ends, permissions, attempts."""
+
+from __future__ import annotations
+
+from tests.sim.mutants_edit import edit
+from tests.sim.mutants_hunt import HARSH, Mutant
+
+CORE = "outlast_orchestrator.core"
+CONTROLLER = "outlast_orchestrator.controller"
+
+TRIES = "at most one uncertain launch try"
+DOES = (
+    Mutant(
+        "launch before save",
+        (
+            edit(
+                f"{CONTROLLER}.act:Actor._rows",
+                "if isinstance(action, Save)]",
+                "if isinstance(action, Save)"
+                " and action.row not in [a.instance for a in decision.actions if isinstance(a, Launch)]]",
+            ),
+        ),
+        ("intent before launch",),
+    ),
+    Mutant(
+        "new try after a time-out",
+        (
+            edit(
+                f"{CORE}.rules.answers:_unsure",
+                "asked=Asked.UNSURE)",
+                "asked=Asked.UNSURE, tries=record.tries + 1, request=type(record.request)(**{"
+                '**record.request.__dict__, "token": f"{record.launch_id}-{record.tries + 1}"}))',
+            ),
+        ),
+        (TRIES, "gone means gone", "no instance is forgotten"),
+        seed=3,
+    ),
+    Mutant(
+        "an abandoned attempt counts as closed",
+        (
+            edit(
+                f"{CORE}.rules.ending:_writer_to_close",
+                "if not attempt.claimed:\n        return None",
+                "if not attempt.claimed:\n"
+                "        return (attempt.generation, attempt.writer) if attempt.writer else None",
+            ),
+        ),
+        ("no close without witnesses",),
+        HARSH,
+    ),
+    Mutant(
+        "token resent after its life",
+        (
+            edit(
+                f"{CORE}.rules.machines:_ask",
+                "0.0 <= view.now_at - record.intended_at < view.limits.token_life_s",
+                "True",
+            ),
+        ),
+        (TRIES,),
+        HARSH,
+        seed=7,
+    ),
+)
