@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.controller.stage import LIMITS, Stage, seen
+from tests.contracts.rows import attempt
+from tests.controller.stage import LIMITS, Stage, report, seen
 from tests.core.build import pointer
 
-from outlast.protocol.objects import InstanceRef, Pointer, PointerState
+from outlast.protocol.objects import InstanceRef, Pointer, PointerState, status_key
 from outlast_orchestrator.controller.loop import Controller
 from outlast_orchestrator.controller.schedule import SWEEP
 from outlast_orchestrator.core.errors import Garbage
@@ -132,3 +133,16 @@ def test_a_search_that_fails_is_made_again_and_what_is_another_owners_is_read_on
     _for(stage, 200.0)
     assert reads == ["theirs"]
     assert _told(stage) == []
+
+
+def test_an_owner_without_a_known_machine_lives_as_long_as_its_status_changes() -> None:
+    """The store is an old one and the cloud can't be listed: what the bucket says of the owner must count."""
+    stage = Stage()
+    stage.submit(replace(attempt(4, claimed=True), launches=()))
+    key = status_key(4, 0)
+    for number in range(30):
+        stage.write_status(key, report("unknown", seq=number))
+        stage.tick(1)
+    assert stage.view().listening_s < 10.0
+    stage.tick(30)
+    assert stage.view().listening_s > 20.0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from tests.contracts.rows import attempt, instance
 from tests.controller.stage import Stage, ready, report, seen
@@ -301,16 +299,3 @@ def test_the_attempt_that_the_pointer_names_is_seen_however_old_it_is() -> None:
     stage.buckets.pointer = pointer(1)
     stage.settle()
     assert [a.generation for a in stage.view().attempts] == [1, 3, 4]
-
-
-def test_an_owner_without_a_known_machine_lives_as_long_as_its_status_changes() -> None:
-    """The store is an old one and the cloud can't be listed: what the bucket says of the owner must count."""
-    stage = Stage()
-    stage.submit(replace(attempt(4, claimed=True), launches=()))
-    key = status_key(4, 0)
-    for number in range(30):
-        stage.write_status(key, report("unknown", seq=number))
-        stage.tick(1)
-    assert stage.view().listening_s < 10.0
-    stage.tick(30)
-    assert stage.view().listening_s > 20.0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+from dataclasses import dataclass
+from pathlib import Path
 
 from tests.e2e.long_trainer import LongJob, submit
 from tests.e2e.stage import Stage, one_line
@@ -22,12 +24,26 @@ def _lose_the_server(stage: Stage) -> None:
             file.unlink()
 
 
-def test_jobs_that_moved_on_since_the_backup_are_found_as_they_are(stage: Stage) -> None:
-    stage.start()
-    backup = stage.folder / "yesterday"
-    moved, ended, cancelled, paused = (
-        submit(stage, name) for name in ("moved", "ended", "cancelled", "paused")
-    )
+@dataclass(frozen=True)
+class Yesterday:
+    """The jobs, and where those that run today do so."""
+
+    moved: LongJob
+    ended: LongJob
+    cancelled: LongJob
+    paused: LongJob
+    late: LongJob
+    machines: dict[str, str]
+    generations: dict[str, int]
+
+    def running(self) -> tuple[LongJob, ...]:
+        return self.moved, self.paused, self.late
+
+
+def _a_day_passes(stage: Stage, backup: Path) -> Yesterday:
+    """Four jobs are in the backup; since then each has become something else, and a fifth was submitted."""
+    names = ("moved", "ended", "cancelled", "paused")
+    moved, ended, cancelled, paused = (submit(stage, name) for name in names)
     for job in (moved, ended, cancelled, paused):
         stage.until_saved(job.id)
     stage.outlast("pause", "paused")
@@ -35,7 +51,6 @@ def test_jobs_that_moved_on_since_the_backup_are_found_as_they_are(stage: Stage)
     made = stage.outlast("admin", "backup", backup, "--json").json
     assert made["jobs"] == 4
     assert stat.S_IMODE(backup.stat().st_mode) == 0o600
-
     _moved(moved, 2)
     _moved(moved, 3)
     ended.finishes()
@@ -45,39 +60,45 @@ def test_jobs_that_moved_on_since_the_backup_are_found_as_they_are(stage: Stage)
     stage.until_saved(paused.id, 2)
     late = submit(stage, "late")
     stage.until_saved(late.id)
-    machines = {job.name: stage.machine(job.id) for job in (moved, paused, late)}
-    generations = {job.name: stage.pointer(job.id)["generation"] for job in (moved, paused, late)}
     stage.until("what is over has no machine", lambda: not stage.living_machines(ended.id))
-    launched = len(stage.cloud.instances())
+    running = (moved, paused, late)
+    machines = {job.name: stage.machine(job.id) for job in running}
+    generations = {job.name: int(stage.pointer(job.id)["generation"]) for job in running}
+    return Yesterday(moved, ended, cancelled, paused, late, machines, generations)
 
+
+def test_jobs_that_moved_on_since_the_backup_are_found_as_they_are(stage: Stage) -> None:
+    stage.start()
+    backup = stage.folder / "yesterday"
+    jobs = _a_day_passes(stage, backup)
+    launched = len(stage.cloud.instances())
     _lose_the_server(stage)
-    for job in (moved, paused, late):
+    for job in jobs.running():
         job.trains_on()
-    said = stage.outlast("server", "start", "-d", "--from-backup", backup).err
-    assert "restored" in said
-    for job in (moved, paused):
-        _known_as_it_runs(stage, job, generations[job.name])
-    stage.until_state(ended.id, "SUCCEEDED")
-    held = stage.until_state(cancelled.id, "FAILED")
-    assert "outlast resume cancelled" in stage.events(cancelled.id, "tell")[-1]["why"]
+    assert "restored" in stage.outlast("server", "start", "-d", "--from-backup", backup).err
+    for job in (jobs.moved, jobs.paused):
+        _known_as_it_runs(stage, job, jobs.generations[job.name])
+    stage.until_state(jobs.ended.id, "SUCCEEDED")
+    held = stage.until_state(jobs.cancelled.id, "FAILED")
     assert "told to" in held["why"]
+    assert "outlast resume cancelled" in stage.events(jobs.cancelled.id, "tell")[-1]["why"]
     told = stage.until("the late one is told", lambda: _unknown(stage))
-    assert late.id in told
-    assert machines["late"] in told
-    for job in (moved, paused, late):
-        job.trains_on(100)
-    for job in (moved, paused, late):
-        assert stage.living_machines(job.id) == [machines[job.name]], job.name
-        assert stage.pointer(job.id)["generation"] == generations[job.name]
-        assert {g for g, _ in job.steps()} == set(range(1, generations[job.name] + 1))
-    assert stage.living_machines(cancelled.id) == []
+    assert jobs.late.id in told
+    assert jobs.machines["late"] in told
+    for job in jobs.running():
+        job.trains_on(50)
+    for job in jobs.running():
+        assert stage.living_machines(job.id) == [jobs.machines[job.name]], job.name
+        assert stage.pointer(job.id)["generation"] == jobs.generations[job.name]
+        assert {g for g, _ in job.steps()} == set(range(1, jobs.generations[job.name] + 1))
+    assert stage.living_machines(jobs.cancelled.id) == []
     assert len(stage.cloud.instances()) == launched, "nothing was launched"
-    for job in (moved, paused):
+    for job in (jobs.moved, jobs.paused):
         _nothing_was_done(stage, job)
         job.finishes()
     (stage.folder / "late.go").touch()
-    stage.until("the late one ends by itself", lambda: stage.pointer(late.id)["state"] == "ended")
-    assert stage.pointer(late.id)["exit_code"] == 0
+    stage.until("the late one ends by itself", lambda: stage.pointer(jobs.late.id)["state"] == "ended")
+    assert stage.pointer(jobs.late.id)["exit_code"] == 0
 
 
 def _known_as_it_runs(stage: Stage, job: LongJob, generation: int) -> None:
