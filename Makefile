@@ -15,7 +15,7 @@ PYTEST_WORKERS ?= 2
 help:
 	@echo "make demo    train a small model here while its machines are taken away (about 4 minutes)"
 	@echo "make test    all tests        make lint   ruff and mypy      make format   ruff's formatting"
-	@echo "make soak    long simulation  make bench  measurements       make bench-recovery  recovery, timed"
+	@echo "make soak    sweep, long simulation  make bench  measurements       make bench-recovery  recovery, timed"
 	@echo "make clean   remove what was made"
 
 setup:
@@ -41,7 +41,9 @@ format: setup
 
 # Longer than CI: seeds of the simulation, a line of progress now and then, and what struck in the end.
 # SEEDS=100000 make soak; stopped, it says where to go on: FROM=2000 SEEDS=98000 make soak. SIZE=day for whole days.
+# First every point at which a real agent can be killed or frozen (about half an hour).
 soak: setup
+	@OUTLAST_SWEEP=all $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal tests/chaos/test_agent_sweep.py
 	@$(BIN)/python -m tests.sim --size $${SIZE:-short} --seed $${FROM:-0} --count $${SEEDS:-100000} --workers $(PYTEST_WORKERS)
 
 bench: setup
