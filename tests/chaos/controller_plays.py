@@ -5,6 +5,7 @@ Each play waits for its own end, whoever is in the machine room by then, and `ju
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from outlast_orchestrator.controller.clock import SystemClock
 from outlast_orchestrator.core.types import InstancePhase, JobState, LaunchRequest, Want
 from outlast_orchestrator.providers.local.provider import LocalProvider
 
+LAG_S = 8.0
 TELL = 'echo "$OUTLAST_GENERATION" >> "$TRACK"'
 SHORT = f"{TELL}; sleep 0.3"
 UNTIL_GO = f'{TELL}; while [ ! -e "$GO" ]; do sleep 0.1; done'
@@ -28,6 +30,7 @@ class Play:
     state: JobState | None  # in the end
     machines: tuple[int, ...]  # how many there may have been, all in all
     starts: tuple[int, ...]  # how often a trainer may have been started
+    launch_lag_s: float = LocalProvider.launch_lag_s  # what the cloud is said to need
 
 
 def starts(rig: Rig) -> list[int]:
@@ -101,6 +104,13 @@ def _ends(rig: Rig) -> None:
     _over(rig, JobState.SUCCEEDED)
 
 
+def _lags(rig: Rig) -> None:
+    """The listing shows a machine so late that its launch is asked for again."""
+    rig.control.lag_listing(LAG_S)
+    _ends(rig)
+    time.sleep(LAG_S)  # a second machine may still be hidden
+
+
 def _lost(rig: Rig) -> None:
     """The host of its first machine fails while it trains."""
     rig.submit(UNTIL_GO)
@@ -162,9 +172,10 @@ def launch_by_hand(rig: Rig, launch: str, *, job: str = "job-1", token: str = ""
 
 
 ENDS = Play("ends", _ends, JobState.SUCCEEDED, (1,), (1,))
+LAGS = Play("lags", _lags, JobState.SUCCEEDED, (1,), (1,), launch_lag_s=LAG_S + 4.0)
 LOST = Play("lost", _lost, JobState.SUCCEEDED, (2,), (2,))
 CANCELLED = Play("cancelled", _cancelled, JobState.CANCELLED, (1,), (1,))
 CANCELLED_EARLY = Play("cancelled early", _cancelled_early, JobState.CANCELLED, (0, 1), (0, 1))
 STRANGERS = Play("strangers", _strangers, JobState.CANCELLED, (2,), (0,))
 TWIN = Play("twin", _twin, JobState.SUCCEEDED, (2,), (1,))
-PLAYS = (ENDS, LOST, CANCELLED, CANCELLED_EARLY, STRANGERS, TWIN)
+PLAYS = (ENDS, LOST, CANCELLED, CANCELLED_EARLY, STRANGERS, TWIN, LAGS)

@@ -115,7 +115,7 @@ class Incarnation:
         folder = rig.control.state_dir
         provider = LocalProvider(folder, clock, owner)
         limits = LimitSettings(
-            launch_lag_s=provider.launch_lag_s,
+            launch_lag_s=rig.launch_lag_s,
             token_life_s=provider.token_life_s,
             instance_life_max_s=MACHINE_LIFE_S,
             orphan_grace_s=1.0,
@@ -191,6 +191,7 @@ class Rig:
         self.store_url = f"sqlite:///{folder / 'outlast.db'}"
         self.storage = (folder / "bucket").as_uri()
         self.store: SqlStore = _open(self.store_url)  # a person's look into it
+        self.launch_lag_s = LocalProvider.launch_lag_s
         self.track = folder / "track"
         self.go = folder / "go"
         self.machine_room: list[Incarnation] = []  # the newest is the last

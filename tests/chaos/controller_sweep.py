@@ -9,7 +9,7 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +87,7 @@ def perform(
     tap, rig = Tap(point, freeze=freeze), Rig(folder, control)
     wrong: list[str] = []
     try:
+        rig.launch_lag_s = play.launch_lag_s
         attendant = _Attendant(rig, tap, freeze=freeze, late=late)
         rig.attend = attendant
         play.run(rig)
@@ -99,6 +100,14 @@ def perform(
         tap.thaw()
         rig.close()
     return Outcome(play.name, point, tap.reached.is_set(), tuple(wrong), tuple(tap.points))
+
+
+def near_launch(points: Sequence[Point]) -> list[Point]:
+    """From the last thing before a launch's intent to the first after its answer."""
+    at = next(i for i, point in enumerate(points) if point.op == "cloud.launch")
+    effects = [i for i, point in enumerate(points) if point.op in EFFECTS]
+    around = [i for i in effects if abs(effects.index(i) - effects.index(at)) <= 3]
+    return [points[i] for i in around]
 
 
 def spread(points: Sequence[Point], most: int) -> list[Point]:
@@ -124,18 +133,18 @@ def sweep(
     most: int,
     *,
     freeze: bool = False,
-    at_once: int = AT_ONCE,
+    choose: Callable[[Sequence[Point]], Sequence[Point]] = list,
 ) -> list[Outcome]:
-    """The undisturbed life first; then one for each point of a spread."""
+    """The undisturbed life first; then one for each point of a spread over those that are chosen from."""
     undisturbed = perform(control, folder / "undisturbed", play, None)
-    chosen = spread(undisturbed.points, most)
+    chosen = spread(choose(undisturbed.points), most)
 
     def one(numbered: tuple[int, Point]) -> Outcome:
         number, point = numbered
         late = freeze and number % 2 == 1
         return perform(control, folder / str(number), play, point, freeze=freeze, late=late)
 
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         return [undisturbed, *pool.map(one, enumerate(chosen))]
 
 
@@ -154,6 +163,7 @@ def main(arguments: Sequence[str]) -> int:
             for play in PLAYS:
                 if chosen.plays and play.name not in chosen.plays:
                     continue
+                control.clear()
                 begun_s = time.monotonic()
                 found = sweep(control, folder / play.name, play, chosen.most, freeze=chosen.freeze)
                 bad = [outcome for outcome in found if outcome.wrong]

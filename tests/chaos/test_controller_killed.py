@@ -13,14 +13,15 @@ from tests.chaos.controller_plays import (
     CANCELLED,
     CANCELLED_EARLY,
     ENDS,
+    LAGS,
     LOST,
     STRANGERS,
     TWIN,
     Play,
 )
-from tests.chaos.controller_sweep import Outcome, sweep
+from tests.chaos.controller_sweep import CLOUD, Outcome, near_launch, sweep
 
-from outlast_orchestrator.providers.local.control import CloudControl
+from outlast_orchestrator.providers.local.control import CloudControl, start_cloud, stop_cloud
 
 
 def check(lives: list[Outcome], at_least: int) -> None:
@@ -61,3 +62,12 @@ def test_stopped_beyond_its_leadership_and_woken_a_controller_does_nothing_twice
 ) -> None:
     """Half of them wake while the next one is at work, half when all is over."""
     check(sweep(cloud, tmp_path, play, points, freeze=True), at_least)
+
+
+@pytest.mark.slow
+def test_a_launch_whose_machine_is_listed_late_is_asked_for_again_and_still_is_one(tmp_path: Path) -> None:
+    folder = tmp_path / "cloud"  # of its own: its listing lags for everybody
+    try:
+        check(sweep(start_cloud(folder, CLOUD), tmp_path, LAGS, 6, choose=near_launch), 5)
+    finally:
+        stop_cloud(folder)
