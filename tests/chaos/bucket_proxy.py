@@ -65,7 +65,7 @@ class BucketProxy:
 @contextmanager
 def bucket_proxy(endpoint: str) -> Iterator[BucketProxy]:
     proxy = BucketProxy(endpoint)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(proxy))
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"proxy": proxy}))
     server.daemon_threads = True
     proxy.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -79,80 +79,78 @@ def bucket_proxy(endpoint: str) -> Iterator[BucketProxy]:
         thread.join(10)
 
 
-def _handler(proxy: BucketProxy) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        wbufsize = -1
+class _Handler(BaseHTTPRequestHandler):
+    proxy: BucketProxy
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
 
-        def answer(self) -> None:
-            if proxy.away:
-                self.close_connection = True
-                return
-            body = self._body()
-            if proxy.silent:
-                self._wait_in_silence()
-                return
-            fate = proxy.fate()
-            if fate == "refuse":
-                self._send(503, [], BUSY)
-                return
-            status, headers, data = self._pass_on(body)
-            if fate == "lose":
-                self._send(503, [], BUSY)
-                return
-            proxy.carry(len(data))
-            self._send(status, headers, data)
-
-        do_GET = do_PUT = do_DELETE = do_HEAD = do_POST = answer
-
-        def _wait_in_silence(self) -> None:
-            while proxy.silent:
-                time.sleep(SILENCE_LOOK_S)
+    def answer(self) -> None:
+        if self.proxy.away:
             self.close_connection = True
-
-        def _body(self) -> bytes:
-            left = int(self.headers.get("Content-Length") or 0)
-            pieces = []
-            while left > 0 and (piece := self.rfile.read(min(PIECE_BYTES, left))):
-                proxy.carry(len(piece))
-                pieces.append(piece)
-                left -= len(piece)
-            return b"".join(pieces)
-
-        def _pass_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
-            there = urlsplit(proxy.endpoint)
-            assert there.hostname
-            upstream = http.client.HTTPConnection(there.hostname, there.port, timeout=UPSTREAM_LIMIT_S)
-            try:
-                upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-                for name, value in self.headers.items():
-                    upstream.putheader(name, value)  # the host too: it is signed
-                upstream.endheaders(body)
-                reply = upstream.getresponse()
-                return reply.status, reply.getheaders(), reply.read()
-            finally:
-                upstream.close()
-
-        def _send(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
-            length = str(len(data))
-            self.send_response_only(status)
-            for name, value in headers:
-                if name.lower() == "content-length" and self.command == "HEAD":
-                    length = value
-                elif name.lower() not in NOT_PASSED_ON:
-                    self.send_header(name, value)
-            self.send_header("Content-Length", length)
-            self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(data)
-
-        def handle(self) -> None:
-            try:
-                super().handle()
-            except OSError:
-                self.close_connection = True  # the client has given up
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class says so
             return
+        body = self._body()
+        if self.proxy.silent:
+            self._wait_in_silence()
+            return
+        fate = self.proxy.fate()
+        if fate == "refuse":
+            self._send(503, [], BUSY)
+            return
+        status, headers, data = self._pass_on(body)
+        if fate == "lose":
+            self._send(503, [], BUSY)
+            return
+        self.proxy.carry(len(data))
+        self._send(status, headers, data)
 
-    return Handler
+    do_GET = do_PUT = do_DELETE = do_HEAD = do_POST = answer
+
+    def _wait_in_silence(self) -> None:
+        while self.proxy.silent:
+            time.sleep(SILENCE_LOOK_S)
+        self.close_connection = True
+
+    def _body(self) -> bytes:
+        left = int(self.headers.get("Content-Length") or 0)
+        pieces = []
+        while left > 0 and (piece := self.rfile.read(min(PIECE_BYTES, left))):
+            self.proxy.carry(len(piece))
+            pieces.append(piece)
+            left -= len(piece)
+        return b"".join(pieces)
+
+    def _pass_on(self, body: bytes) -> tuple[int, list[tuple[str, str]], bytes]:
+        there = urlsplit(self.proxy.endpoint)
+        assert there.hostname
+        upstream = http.client.HTTPConnection(there.hostname, there.port, timeout=UPSTREAM_LIMIT_S)
+        try:
+            upstream.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
+            for name, value in self.headers.items():
+                upstream.putheader(name, value)  # the host too: it is signed
+            upstream.endheaders(body)
+            reply = upstream.getresponse()
+            return reply.status, reply.getheaders(), reply.read()
+        finally:
+            upstream.close()
+
+    def _send(self, status: int, headers: list[tuple[str, str]], data: bytes) -> None:
+        length = str(len(data))
+        self.send_response_only(status)
+        for name, value in headers:
+            if name.lower() == "content-length" and self.command == "HEAD":
+                length = value
+            elif name.lower() not in NOT_PASSED_ON:
+                self.send_header(name, value)
+        self.send_header("Content-Length", length)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(data)
+
+    def handle(self) -> None:
+        try:
+            super().handle()
+        except OSError:
+            self.close_connection = True  # the client has given up
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class says so
+        return

@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import xxhash
 
+from outlast.bucket.folder_files import sweep, sync_folder, version_of, write_all
 from outlast.bucket.keys import TooBig, check_key
 from outlast.clock import pause
 from outlast.ports import Blob, Conflict, Denied, Exists, Missing, ObjectInfo, Source, Unsure
@@ -50,24 +51,24 @@ class FolderBucket:
             if os.fstat(file.fileno()).st_size > MANIFEST_BYTES_MAX:
                 raise TooBig(f"{key}: too large to be read in one piece")
             body = file.read()
-            return Blob(body, _version(os.fstat(file.fileno()).st_mtime_ns, body))
+            return Blob(body, version_of(os.fstat(file.fileno()).st_mtime_ns, body))
 
     def create(self, key: str, body: bytes) -> str:
         path = self._path(key)
         with self._errors(key, "create"), self._temporary() as (fd, temp):
-            _write_all(fd, body)
+            write_all(fd, body)
             os.fsync(fd)
             try:
                 self._place(temp, path, os.link)
             except FileExistsError:
-                _sync_folder(path.parent)  # who finds its own object here goes on from it
+                sync_folder(path.parent)  # who finds its own object here goes on from it
                 raise
-            return _version(os.fstat(fd).st_mtime_ns, body)
+            return version_of(os.fstat(fd).st_mtime_ns, body)
 
     def replace(self, key: str, body: bytes, version: str) -> str:
         path = self._path(key)
         with self._errors(key, "replace"), self._temporary() as (fd, temp):
-            _write_all(fd, body)
+            write_all(fd, body)
             with self._locked(key):
                 try:
                     found = self.get(key)
@@ -81,12 +82,12 @@ class FolderBucket:
                 os.utime(fd, ns=(mine_ns, mine_ns))
                 os.fsync(fd)
                 self._place(temp, path, os.rename)
-                return _version(os.fstat(fd).st_mtime_ns, body)
+                return version_of(os.fstat(fd).st_mtime_ns, body)
 
     def put(self, key: str, body: bytes) -> None:
         path = self._path(key)
         with self._errors(key, "write"), self._temporary() as (fd, temp):
-            _write_all(fd, body)
+            write_all(fd, body)
             os.fsync(fd)
             self._place(temp, path, os.rename)
 
@@ -106,7 +107,7 @@ class FolderBucket:
                 chunk = source.read(done, min(CHUNK_BYTES, source.size - done))
             except OSError as error:
                 raise _SourceFailed from error
-            _write_all(fd, chunk)
+            write_all(fd, chunk)
             done += len(chunk)
             wrote(done)
         os.fsync(fd)
@@ -116,7 +117,7 @@ class FolderBucket:
             # The key is used by one content only, so this is an earlier try of the same upload.
             if path.stat().st_size != source.size:
                 raise
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
         path = self._path(key)
@@ -199,7 +200,7 @@ class FolderBucket:
     def _sync(self, folder: Path) -> None:
         """What was named in it is durable on return; if that fails, the folder owes it."""
         try:
-            _sync_folder(folder)
+            sync_folder(folder)
         except OSError:
             self._owed.add(folder)
             raise
@@ -219,7 +220,7 @@ class FolderBucket:
         folder = self._own_folder("unfinished")
         if not self._swept:
             self._swept = True
-            _sweep(folder)
+            sweep(folder)
         while True:
             fd, temp = tempfile.mkstemp(dir=folder)
             os.fchmod(fd, FILE_MODE)
@@ -289,33 +290,3 @@ class FolderBucket:
                 f"{key}: could not {verb}: {error.strerror}; is {self._root} writable for this user?"
             ) from error
         raise Unsure(f"{key}: could not {verb}: {error.strerror or error}") from error
-
-
-def _version(mtime_ns: int, body: bytes) -> str:
-    return f"{mtime_ns:x}-{xxhash.xxh3_64_hexdigest(body)}"
-
-
-def _write_all(fd: int, data: bytes | memoryview) -> None:
-    view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _sweep(folder: Path) -> None:
-    """Removes what writers that died left behind: their locks went with them."""
-    for entry in os.scandir(folder):
-        with suppress(OSError):
-            fd = os.open(entry.path, os.O_RDWR)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.unlink(entry.path)
-            finally:
-                os.close(fd)
