@@ -43,7 +43,7 @@ format: setup
 # SEEDS=100000 make soak; stopped, it says where to go on: FROM=2000 SEEDS=98000 make soak. SIZE=day for whole days.
 # First every point at which a real agent can be killed or frozen (about half an hour).
 soak: setup
-	@OUTLAST_SWEEP=all $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal tests/chaos/test_agent_sweep.py
+	@OUTLAST_SWEEP=all $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal tests/chaos/test_agent_sweep.py tests/chaos/test_controller_killed.py
 	@$(BIN)/python -m tests.sim --size $${SIZE:-short} --seed $${FROM:-0} --count $${SEEDS:-100000} --workers $(PYTEST_WORKERS)
 
 bench: setup
