@@ -241,7 +241,8 @@ class Rig:
         return [int(row[2]) for row in rows if generation in (None, int(row[0]))]
 
     def story(self) -> str:
-        told = [f"pointer: {self.pointer()}", f"track: {self.track()[-12:]}"]
+        body = self.pointer_file.read_text(errors="replace") if self.pointer_file.exists() else "none"
+        told = [f"pointer: {body}", f"track: {self.track()[-12:]}"]
         for node in self.nodes:
             last = replace(node.controller.reports[-1], facts=()) if node.controller.reports else None
             told += [f"--- {node.name}: {last}", node.log()]
