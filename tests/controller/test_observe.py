@@ -9,7 +9,7 @@ from tests.core.build import pointer
 
 from outlast.protocol.objects import status_key
 from outlast_orchestrator.controller.schedule import PRICES
-from outlast_orchestrator.core.actions import Decision, Launch, ListRegion, ReadPointer
+from outlast_orchestrator.core.actions import Decision, Launch, ListRegion
 from outlast_orchestrator.core.errors import Scope, ScopeKind, Transient
 from outlast_orchestrator.core.types import Asked, AttemptPhase, Closing, InstancePhase
 from outlast_orchestrator.core.view import NEVER_S, CallKind, CloudState, InstanceView, JobView
@@ -206,26 +206,6 @@ def test_the_pointer_is_read_and_a_failure_says_that_nothing_is_known(stage: Sta
     stage.tick(12)
     assert "reached" in stage.view().pointer.problem
     assert stage.view().pointer.begun_s > read_s > NEVER_S
-
-
-def test_a_routine_reading_of_a_pointer_is_news_only_when_it_says_something_else(stage: Stage) -> None:
-    def readings(times: int) -> list[bool]:
-        found: list[bool] = []
-        for _ in range(times):
-            stage.controller.tick()
-            stage.calls.work()
-            found += [done.news for done in stage.calls.ended if done.call.kind is CallKind.POINTER]
-            stage.clock.forward(6.0)
-        return found
-
-    assert readings(4) == [True, False, False, False]
-    stage.buckets.pointer = pointer(1)
-    assert readings(2) == [True, False]
-    stage.buckets.down = True
-    assert readings(2) == [True, False]
-    stage.decisions["j1"] = lambda view: Decision((ReadPointer("j1"),), "asks")
-    stage.clock.forward(-5.0)  # not yet time for a routine one
-    assert readings(1) == [True]
 
 
 def test_offers_are_unknown_until_a_cloud_has_answered(stage: Stage) -> None:

@@ -246,3 +246,15 @@ def test_an_unknown_path_is_one_line(api: Api) -> None:
         answer = http.get("/v2/jobs")
     assert answer.status_code == 404
     assert set(answer.json()) == {"error"}
+
+
+def test_a_job_of_which_a_row_cannot_be_read_says_so_and_hides_no_other(api: Api) -> None:
+    bad, good = api.job("bad", "00000000000000b1"), api.job("good", "00000000000000b2")
+    for job in (bad, good):
+        api.state(job, JobState.RUNNING, "it trains")
+    with api.store.engine.begin() as connection:
+        connection.exec_driver_sql(f"UPDATE progress SET body = 'x' WHERE job = '{bad.id}'")
+    with api.client() as http:
+        found = {one["name"]: one["why"] for one in http.get("/v1/jobs").json()["jobs"]}
+    assert found["good"] == "it trains"
+    assert f"row {bad.id!r} of the table progress" in found["bad"]

@@ -43,6 +43,8 @@ class Turns:
 
     def take(self, term: Term, observer: Observer, actor: Actor, snapshot: Snapshot) -> None:
         """Raises Deposed. Whatever else goes wrong with a job stays with it."""
+        for job_id, problem in snapshot.damaged.items():
+            self.tell_broken(term, job_id, problem)
         active = snapshot.active()
         for begin in range(0, len(active), TOGETHER_MAX):
             decided = []
@@ -110,7 +112,9 @@ class Turns:
         if self._broken.get(job) == text:
             return
         self._broken[job] = text
+        log.error("a job is not looked after", job=job, problem=text)
         why = f"the controller can't look after this job: {text}; what runs goes on, the log has more"
+        why = why if job else text
         try:
             self._store.commit(term, [], [Event(Kind.TELL, why, job)])
         except StoreError as trouble:
@@ -214,6 +218,7 @@ class Controller:
             snapshot.jobs,
             now_s,
             parts.clock.wall_s(),
+            snapshot.damaged,
         )
         if found.rows or found.events:
             parts.store.commit(reign.term, found.rows, found.events)

@@ -44,6 +44,7 @@ class Snapshot:
     attempts: Mapping[str, tuple[Attempt, ...]]
     instances: Mapping[str, tuple[Instance, ...]]  # not gone
     blocks: tuple[Block, ...]
+    damaged: Mapping[str, str]  # jobs of which something can't be read: nothing is done about them
 
     def records(self) -> list[Instance]:
         return [record for records in self.instances.values() for record in records]
@@ -53,6 +54,8 @@ class Snapshot:
         return [job for job in self.jobs.values() if self._is_active(job)]
 
     def _is_active(self, job: Job) -> bool:
+        if job.id in self.damaged:
+            return False
         progress = self.progress.get(job.id)
         if progress is None or progress.state not in OVER or job.wanted_number != progress.handled_number:
             return True
@@ -73,6 +76,7 @@ def read_snapshot(store: Store) -> Snapshot:
         attempts={job: tuple(found) for job, found in attempts.items()},
         instances={job: tuple(found) for job, found in instances.items()},
         blocks=tuple(store.blocks()),
+        damaged=store.damaged(),
     )
 
 

@@ -6,7 +6,7 @@ is made, so a machine that is listed and still unknown afterwards is one that th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from outlast_orchestrator.controller.lost import LostJobs
@@ -90,9 +90,13 @@ class Sweeper:
         jobs: Mapping[str, Job],
         now_s: float,
         now_at: float,
+        damaged: Collection[str] = (),
     ) -> Sweep:
-        """`all_records` reads the whole store, after the listings came in; asked only when it matters."""
-        listed = self._new_listings()
+        """`all_records` reads the whole store, after the listings came in; asked only when it matters.
+
+        `damaged`: jobs whose rows can't all be read. Their machines are nobody's to adopt or to end.
+        """
+        listed = [seen for seen in self._new_listings() if seen.job not in damaged]
         found = find_orphans(listed, living, jobs, self._owner)
         unknown = {orphan.seen.job for orphan in found if not orphan.job_known}
         events = self._lost.look(unknown, jobs)

@@ -77,6 +77,11 @@ class Store(Protocol):
 
     def blocks(self) -> list[Block]: ...
 
+    def damaged(self) -> dict[str, str]:
+        """By job, in words: rows that can't be read. `jobs`, `progress`, `open_attempts`, `blocks` and all
+        the instances that are not gone leave them out; "" is the controller's own. Such a job is unknown:
+        what is missing is no proof of anything."""
+
     def fact_marks(self) -> dict[tuple[str, str], int]:
         """By (launch id, boot), of the instances that are not gone: facts up to here are in the log."""
 

@@ -200,6 +200,9 @@ class MemoryStore:
         self._touched("")
         return list(self._blocks.values())
 
+    def damaged(self) -> dict[str, str]:
+        return {}
+
     def fact_marks(self) -> dict[tuple[str, str], int]:
         self._touched("")
         living = {row.launch_id for row in self._instances.values() if row.phase is not InstancePhase.GONE}

@@ -26,5 +26,5 @@ def decode(cls: type[T], body: str) -> T:
 def _decode(cls: type[Any], body: str) -> Any:
     try:
         return codec.load(cls, body.encode())
-    except codec.FormatError as error:
+    except (codec.FormatError, UnicodeError) as error:
         raise StoreError(f"the store holds a {cls.__name__} that cannot be read: {error}") from error

@@ -153,6 +153,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     the last commits back: an intent to launch could vanish after its machine was started.
     """
     connection.isolation_level = None  # we say BEGIN ourselves, so that a writer can say IMMEDIATE
+    # A body with a broken byte is one damaged row; by default the whole query would fail.
+    connection.text_factory = lambda body: body.decode(errors="surrogateescape")
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode=WAL")

@@ -9,7 +9,6 @@ from typing import Any
 from sqlalchemy import func
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from outlast_orchestrator.core.errors import StoreError, UserError
 from outlast_orchestrator.core.ports import Row
@@ -24,6 +23,7 @@ from outlast_orchestrator.core.types import (
     Progress,
 )
 from outlast_orchestrator.store.bodies import decode, encode
+from outlast_orchestrator.store.damage import Damage, read
 from outlast_orchestrator.store.tables import (
     AttemptRow,
     BlockRow,
@@ -81,9 +81,9 @@ def unblock(session: Session, scopes: Sequence[str]) -> None:
             session.delete(row)
 
 
-def read_progress(session: Session) -> list[Progress]:
-    bodies = session.exec(select(ProgressRow.body).order_by(ProgressRow.job)).all()
-    return [decode(Progress, body) for body in bodies]
+def read_progress(session: Session, damage: Damage | None = None) -> list[Progress]:
+    rows = session.exec(select(ProgressRow.job, ProgressRow.body).order_by(ProgressRow.job)).all()
+    return read(damage, "progress", Progress, [(job, job, body) for job, body in rows])
 
 
 def read_attempts(session: Session, job: str | None) -> list[Attempt]:
@@ -93,13 +93,14 @@ def read_attempts(session: Session, job: str | None) -> list[Attempt]:
     return [decode(Attempt, body) for body in session.exec(query).all()]
 
 
-def read_open_attempts(session: Session) -> list[Attempt]:
+def read_open_attempts(session: Session, damage: Damage) -> list[Attempt]:
     """Those not closed, and each job's newest closed one."""
-    return [decode(Attempt, body) for body in session.exec(_open_attempts()).all()]
+    rows = session.exec(_open_attempts()).all()
+    return read(damage, "attempts", Attempt, [(f"{job}/{number}", job, body) for job, number, body in rows])
 
 
 @functools.cache
-def _open_attempts() -> SelectOfScalar[str]:
+def _open_attempts() -> Any:
     """Made once: every tick asks it, and making it cost half of an idle controller's time."""
     other = aliased(AttemptRow)
     newest_closed = (
@@ -109,25 +110,36 @@ def _open_attempts() -> SelectOfScalar[str]:
         .scalar_subquery()
     )
     return (
-        select(AttemptRow.body)
+        select(AttemptRow.job, AttemptRow.generation, AttemptRow.body)
         .where(col(AttemptRow.open).is_(True) | (col(AttemptRow.generation) == newest_closed))
         .order_by(AttemptRow.job, col(AttemptRow.generation))
     )
 
 
+def read_living_instances(session: Session, damage: Damage) -> list[Instance]:
+    query = (
+        select(InstanceRow.launch_id, InstanceRow.job, InstanceRow.body)
+        .where(InstanceRow.phase != _GONE)
+        .order_by(col(InstanceRow.intended_at), InstanceRow.launch_id)
+    )
+    return read(damage, "instances", Instance, [(i, job, body) for i, job, body in session.exec(query).all()])
+
+
 def read_instances(session: Session, job: str | None, gone: bool) -> list[Instance]:
-    query = select(InstanceRow.body).order_by(col(InstanceRow.intended_at), InstanceRow.launch_id)
+    """One job's, all readable or none; those of all jobs without the damaged ones."""
+    query = select(InstanceRow.launch_id, InstanceRow.job, InstanceRow.body)
+    query = query.order_by(col(InstanceRow.intended_at), InstanceRow.launch_id)
     if job is not None:
         query = query.where(InstanceRow.job == job)
     if not gone:
         query = query.where(InstanceRow.phase != _GONE)
-    return [decode(Instance, body) for body in session.exec(query).all()]
+    rows = [(launch_id, of, body) for launch_id, of, body in session.exec(query).all()]
+    return read(Damage() if job is None else None, "instances", Instance, rows)
 
 
-def read_blocks(session: Session) -> list[Block]:
-    return [
-        decode(Block, body) for body in session.exec(select(BlockRow.body).order_by(BlockRow.scope)).all()
-    ]
+def read_blocks(session: Session, damage: Damage) -> list[Block]:
+    rows = session.exec(select(BlockRow.scope, BlockRow.body).order_by(BlockRow.scope)).all()
+    return read(damage, "blocks", Block, [(scope, "", body) for scope, body in rows])
 
 
 def read_fact_marks(session: Session) -> dict[tuple[str, str], int]:
@@ -190,9 +202,9 @@ def _job_row(job: Job) -> JobRow:
     )
 
 
-def read_jobs(session: Session) -> list[Job]:
-    bodies = session.exec(select(JobRow.body).order_by(col(JobRow.created_at), JobRow.id)).all()
-    return [decode(Job, body) for body in bodies]
+def read_jobs(session: Session, damage: Damage | None = None) -> list[Job]:
+    rows = session.exec(select(JobRow.id, JobRow.body).order_by(col(JobRow.created_at), JobRow.id)).all()
+    return read(damage, "jobs", Job, [(job, job, body) for job, body in rows])
 
 
 def read_job(session: Session, name_or_id: str) -> Job | None:

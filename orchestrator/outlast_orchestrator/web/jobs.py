@@ -13,7 +13,7 @@ from outlast_orchestrator.core.errors import StoreError, UserError
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.place import NotNow, place
 from outlast_orchestrator.core.ports import Policy
-from outlast_orchestrator.core.types import Instance, Job, JobState, Market, Offer
+from outlast_orchestrator.core.types import Attempt, Instance, Job, JobState, Market, Offer
 from outlast_orchestrator.jobfile.load import parse_spec, to_job
 from outlast_orchestrator.web import wishes
 from outlast_orchestrator.web.asks import JOB_ID_BYTES, PlanAsk, RestartAsk, SubmitAsk, UpdateAsk, WishAsk
@@ -85,16 +85,27 @@ class JobDesk:
 
     def summaries(self) -> list[dict[str, Any]]:
         progress = {p.job: p for p in self._s.store.progress()}
-        attempts = self._s.store.open_attempts()
+        attempts: dict[str, list[Attempt]] = {}
+        for attempt in self._s.store.open_attempts():
+            attempts.setdefault(attempt.job, []).append(attempt)
         instances: dict[str, list[Instance]] = {}
         for instance in self._s.store.instances():
             instances.setdefault(instance.job, []).append(instance)
         heard, now_at = self._s.nodes.heard(), self._s.clock.wall_s()
         jobs = sorted(self._s.store.jobs(), key=lambda job: job.created_at)
-        return [
-            summary(job, progress.get(job.id), attempts, instances.get(job.id, []), heard, now_at)
+        damaged = self._s.store.damaged()
+        lines = [
+            summary(
+                job,
+                progress.get(job.id),
+                attempts.get(job.id, []),
+                instances.get(job.id, []),
+                heard,
+                now_at,
+            )
             for job in jobs
         ]
+        return [{**line, "why": damaged.get(line["id"], line["why"])} for line in lines]
 
     def status(self, name_or_id: str) -> dict[str, Any]:
         job = self._s.find(name_or_id)

@@ -36,15 +36,9 @@ def node_routes(
 ) -> APIRouter:
     router = APIRouter(prefix="/v1")
 
-    def need_leader() -> None:
-        """What a node says is heard by this process alone, and only its own controller tells it anything:
-        to be thanked by one that does not lead would be worse than not to reach one."""
-        if not leading():
-            raise Refusal(503, "this controller does not lead: ask again, the leader may answer next")
-
     def take(request: Request, body: bytes) -> Reply:
         caller = door.caller(request)  # an unknown token learns nothing of what a report should look like
-        need_leader()
+        _need(leading())
         try:
             report = load(Report, body)
         except FormatError as error:
@@ -72,7 +66,7 @@ def node_routes(
         seen: Annotated[int, Query(ge=0)] = 0,
     ) -> Response:
         only_node(await run_in_threadpool(door.caller, request), launch_id)
-        need_leader()
+        _need(leading())
         hangs.enter(launch_id)
         alone = True
         try:
@@ -82,10 +76,17 @@ def node_routes(
             alone = hangs.leave(launch_id)
         if ended is Ended.CLIENT_GONE and alone:
             nodes.disconnected(launch_id)
-        need_leader()
+        _need(leading())
         return _respond(numbered(nodes.told(launch_id)))
 
     return router
+
+
+def _need(leading: bool) -> None:
+    """What a node says is heard by this process alone, and only its own controller tells it anything: to be
+    thanked by one that does not lead would be worse than not to reach one."""
+    if not leading:
+        raise Refusal(503, "this controller does not lead: ask again, the leader may answer next")
 
 
 async def _until_changed(

@@ -1,0 +1,94 @@
+"""What keeps many jobs cheap: they are saved together, and looks that found nothing new wake nobody."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import event
+from tests.contracts.rows import attempt, instance, progress
+from tests.controller.stage import Stage, ready
+from tests.core.build import pointer
+
+from outlast_orchestrator.controller.calls import ThreadCalls
+from outlast_orchestrator.controller.clock import SystemClock
+from outlast_orchestrator.core.actions import Decision, Launch, ReadPointer, Save
+from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.view import Call, CallDone, CallKind
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_a_job_that_cannot_be_saved_keeps_nobody_from_being_saved_with_it(stage: Stage) -> None:
+    """Its row refers to a job that is not there, so the store refuses all that are saved together."""
+    for job_id in ("j1", "j2", "j3"):
+        stage.submit(job_id=job_id)
+    stranger = instance("l2", "nobody")
+    records = {"j1": instance("l1", "j1"), "j2": stranger, "j3": instance("l3", "j3")}
+    for job_id, record in records.items():
+        actions = (Save(record), Launch(record))
+        stage.decisions[job_id] = lambda view, actions=actions: Decision(actions, "launch")  # type: ignore[misc]
+    stage.tick(5)
+    assert {one.launch_id for one in stage.store.instances()} == {"l1", "l3"}
+    assert set(stage.cloud.launched) == {"l1-1", "l3-1"}
+    told = [one for one in stage.store.events("j2", 0, 100) if one.kind is Kind.TELL]
+    assert len(told) == 1, "told once, not with every tick"
+    assert Kind.TELL not in stage.kinds("j1")
+
+
+def test_jobs_that_change_together_are_saved_together(tmp_path: Path) -> None:
+    stage = Stage(f"sqlite:///{tmp_path / 'outlast.db'}")
+    for number in range(10):
+        stage.submit(job_id=f"j{number}")
+    stage.settle()
+    writes: list[int] = []
+    event.listen(stage.store.engine, "commit", lambda _connection: writes.append(1))
+    for number in range(10):
+        row = progress(f"j{number}", failures=1)
+        stage.decisions[f"j{number}"] = lambda view, row=row: Decision((Save(row),), "x")  # type: ignore[misc]
+    stage.controller.tick()
+    assert [one.failures for one in stage.store.progress()] == [1] * 10
+    assert len(writes) < 10
+
+
+def test_a_routine_look_that_found_nothing_new_wakes_nobody() -> None:
+    """With 1,000 jobs there are 200 of them in a second, and each tick looks at all jobs."""
+    woken, ended = threading.Event(), threading.Event()
+    calls = ThreadCalls(SystemClock(), woken.set, threads=1)
+    quiet = Call(CallKind.POINTER, "j1")
+
+    def after() -> CallDone:
+        ended.set()
+        return CallDone(Call(CallKind.POINTER, "j2"), news=False)
+
+    assert calls.start(quiet, lambda: CallDone(quiet, news=False))
+    assert calls.start(Call(CallKind.POINTER, "j2"), after)  # the one thread has ended the first by then
+    assert ended.wait(30)
+    assert not woken.is_set()
+    assert calls.collect()[0].call == quiet
+    calls.close()
+
+
+def test_a_routine_reading_of_a_pointer_is_news_only_when_it_says_something_else(stage: Stage) -> None:
+    def readings(times: int) -> list[bool]:
+        found: list[bool] = []
+        for _ in range(times):
+            stage.controller.tick()
+            stage.calls.work()
+            found += [done.news for done in stage.calls.ended if done.call.kind is CallKind.POINTER]
+            stage.clock.forward(6.0)
+        return found
+
+    stage.submit(attempt(), ready())
+    assert readings(4) == [True, False, False, False]
+    stage.buckets.pointer = pointer(1)
+    assert readings(2) == [True, False]
+    stage.buckets.down = True
+    assert readings(2) == [True, False]
+    stage.decisions["j1"] = lambda view: Decision((ReadPointer("j1"),), "asks")
+    stage.clock.forward(-5.0)  # not yet time for a routine one
+    assert readings(1) == [True]
