@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from outlast.bucket.client import open_bucket, scoped
@@ -68,6 +69,7 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
         region=config.region,
         instance_id=config.instance_id,
     )
+    pace = replace(pace or Pace(), over_off_s=config.over_off_s, fenced_off_s=config.fenced_off_s)
     return Agent(identity, runtime, link, bucket, node, lease_s=config.lease_s, pace=pace)
 
 
