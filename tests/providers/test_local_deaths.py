@@ -23,7 +23,12 @@ from tests.providers.local_kit import (
 )
 
 from outlast_orchestrator.providers.local import processes
+from outlast_orchestrator.providers.local.config import CloudConfig
 from outlast_orchestrator.providers.local.control import CloudControl, find_cloud, start_cloud, stop_cloud
+from outlast_orchestrator.providers.local.faults import Faults
+from outlast_orchestrator.providers.local.fleet import Fleet
+from outlast_orchestrator.providers.local.records import Order, Record, State
+from outlast_orchestrator.providers.local.state import State as Memory
 from outlast_orchestrator.remote.deadman import Deadman, user_data
 
 # Thirty processes that do all they can to get away: sessions of their own, double forks, no environment.
@@ -262,3 +267,16 @@ def test_a_death_closes_its_connections_at_once_or_silently_never(cloud: CloudCo
                 assert end.recv(100) == b""
             except ConnectionResetError:
                 return  # a reset is an end that was told, too
+
+
+def test_an_end_has_one_time_whoever_else_was_about_to_carry_it_out(tmp_path: Path) -> None:
+    """A thread that saw it stopping comes to it when another one has ended it: nothing changes any more."""
+    memory = Memory(tmp_path)
+    order = Order("l1-1", "l1", "own", "j1", "here", "here-a", "cpu-1", "spot", 1, 60.0)
+    over = Record("i-1", order, 0.1, "mark", 1.0, 0, 0, State.ENDED, started_at=2.0, ended_at=3.0)
+    memory.save_record(over)
+    fleet = Fleet(tmp_path, memory, Faults(memory, lambda: 9.0), CloudConfig)
+    fleet._finish(fleet.get("i-1"))
+    assert fleet.get("i-1") == over
+    fleet.close()
+    memory.close()

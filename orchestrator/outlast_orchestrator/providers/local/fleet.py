@@ -191,6 +191,8 @@ class Fleet:
 
     def _finish(self, record: Record) -> None:
         """Ends every process, until none is left; only then is the instance ended."""
+        if record.state is not State.STOPPING:
+            return  # another thread was quicker: an end has one time
         if not record.pid and (found := boot.supervisor(self.folder(record.id))) is not None:
             record = replace(record, pid=found[0], pid_started=found[1])
         if record.silent:
