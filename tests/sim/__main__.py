@@ -31,7 +31,7 @@ def main() -> int:
 def _one(asked: argparse.Namespace) -> int:
     story = (Story(_say, rows=asked.rows),) if asked.trace else ()
     with quiet():
-        world = World(asked.seed, SIZES[asked.size], witnesses=story)
+        world = World(asked.seed, SIZES[asked.size], witnesses=story, keep_digest=asked.digest)
         found = world.run()
     if asked.digest:
         _say(world.history.digest())

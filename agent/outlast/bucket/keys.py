@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from outlast.ports import Denied
 
+_FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 KEY_BYTES_MAX = 1000  # S3 allows 1024, the bucket's own prefix included
 SEGMENT_BYTES_MAX = 240  # file systems allow 255
 
@@ -26,11 +29,11 @@ def _problem(key: str) -> str:
         return "it is not valid Unicode"
     if len(encoded) > KEY_BYTES_MAX:
         return f"it has {len(encoded)} bytes, more than {KEY_BYTES_MAX}"
-    for segment in key.split("/"):
-        if segment in ("", ".", ".."):
+    for segment in encoded.split(b"/"):
+        if segment in (b"", b".", b".."):
             return "it has an empty segment, '.' or '..'"
-        if len(segment.encode()) > SEGMENT_BYTES_MAX:
+        if len(segment) > SEGMENT_BYTES_MAX:
             return f"a segment is longer than {SEGMENT_BYTES_MAX} bytes"
-    if any(ord(sign) < 32 or ord(sign) == 127 or sign == "\\" for sign in key):
+    if _FORBIDDEN.search(key):
         return "it has a control character or a backslash"
     return ""

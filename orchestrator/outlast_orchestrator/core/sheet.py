@@ -62,11 +62,15 @@ class Sheet:
 
     def claimed(self) -> Attempt | None:
         """The open attempt that the pointer names."""
-        return next((a for a in reversed(self.open_attempts()) if a.claimed), None)
+        return self._newest_open(claimed=True)
 
     def unclaimed(self) -> Attempt | None:
         """The newest open attempt that has not claimed, abandoned ones included."""
-        return next((a for a in reversed(self.open_attempts()) if not a.claimed), None)
+        return self._newest_open(claimed=False)
+
+    def _newest_open(self, *, claimed: bool) -> Attempt | None:
+        found = [a for a in self.attempts.values() if a.claimed is claimed and a.open]
+        return max(found, key=lambda a: a.generation, default=None)
 
     def last_closed(self) -> Attempt | None:
         closed = [a for _, a in sorted(self.attempts.items()) if not a.open]

@@ -116,14 +116,17 @@ class Process:
         """As `trip`, in the middle of a certain deed: before or after the world has noticed it."""
         self._ambushes[deed] = (passing, action)
 
-    def cross(self, deed: str) -> Callable[[], None] | None:
-        self.crossings += 1
+    def caught(self, deed: str) -> Callable[[], None] | None:
         if deed in self._ambushes:
             passing, action = self._ambushes.pop(deed)
             if passing == 0:
                 return action
             self._ambushes[deed] = (passing - 1, action)
-        return self._trips.pop(self.crossings, None) if self._trips else None
+        return self._trips.pop(self.crossings, None)
+
+    @property
+    def hunted(self) -> bool:
+        return bool(self._trips or self._ambushes)
 
 
 class _Shelter:
@@ -254,7 +257,8 @@ class SimClock:
         process = task.process
         if not process.alive:
             raise Killed
-        action = process.cross(deed)
+        process.crossings += 1
+        action = process.caught(deed) if process.hunted else None
         if action is not None:
             action()
             if not process.alive:

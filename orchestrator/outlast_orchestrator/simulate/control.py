@@ -37,9 +37,9 @@ from outlast_orchestrator.simulate.store import MemoryStore
 RHYTHM = Rhythm(
     tick_s=120.0,
     gap_max_s=180.0,
-    list_every_s=120.0,
+    list_every_s=180.0,
     list_again_s=20.0,
-    listed_within_s=400.0,
+    listed_within_s=500.0,
     pointer_every_s=120.0,
     pointer_again_s=4.0,
     quiet_after_s=120.0,
@@ -60,7 +60,8 @@ LIMITS = Limits(
     instance_life_max_s=7 * 86_400.0,
 )
 KEY = b"the key of the simulated server!"
-TICK_MIN_S = 15.0
+TICK_MIN_S = 20.0
+WATCH_S = 60.0  # how often who does not lead looks whether it may
 LEADER_TTL_S = 300.0
 SKEWS_S = (0.0, 0.0, -3600.0, 3600.0)  # of one controller's wall clock
 WAIT_MIN_S = 2.0  # a burst of news is one tick
@@ -166,7 +167,8 @@ class ControlRoom:
         controller = self._controller(process, runtime, alarm, nodes)
         self.door.open(Listener(self.place, process, nodes, self._admits, controller.leading))
         while True:
-            alarm.get(max(controller.tick(), TICK_MIN_S))
+            wait_s = controller.tick()
+            alarm.get(max(wait_s, TICK_MIN_S if controller.leading() else WATCH_S))
             runtime.sleep(WAIT_MIN_S)
             while alarm.get(0.0) is not None:
                 pass

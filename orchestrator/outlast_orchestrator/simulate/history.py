@@ -179,10 +179,11 @@ class Witness(Protocol):
 
 
 class History:
-    """Passes every fact on, in order, and keeps a hash of them all."""
+    """Passes every fact on, in order, and keeps a hash of them all if somebody will ask for it."""
 
-    def __init__(self, witnesses: Sequence[Witness] = ()) -> None:
+    def __init__(self, witnesses: Sequence[Witness] = (), *, keep_digest: bool = False) -> None:
         self._witnesses = list(witnesses)
+        self._keep_digest = keep_digest
         self._hash = hashlib.sha256()
         self.count = 0
 
@@ -191,12 +192,16 @@ class History:
 
     def record(self, at_s: float, fact: Fact) -> None:
         self.count += 1
+        if self._keep_digest:
+            self._digest(at_s, fact)
+        for witness in self._witnesses:
+            witness.see(at_s, fact)
+
+    def _digest(self, at_s: float, fact: Fact) -> None:
         if isinstance(fact, Wrote):
             self._hash.update(f"{at_s!r} {fact.by} {fact.key} {len(fact.body)}\n".encode() + fact.body)
         else:
             self._hash.update(f"{at_s!r} {fact!r}\n".encode())
-        for witness in self._witnesses:
-            witness.see(at_s, fact)
 
     def digest(self) -> str:
         return self._hash.hexdigest()

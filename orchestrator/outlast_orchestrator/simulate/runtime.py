@@ -32,9 +32,11 @@ class SimMailbox:
             if until_s is not None and self._clock.now_s >= until_s:
                 return None
             task = self._clock.task()
-            self._waiting.append((task, task.waiting + 1))
+            waiting = (task, task.waiting + 1)
+            self._waiting.append(waiting)
             self._clock.wait(until_s)
-            self._waiting = deque(w for w in self._waiting if w[0] is not task)
+            if waiting in self._waiting:
+                self._waiting.remove(waiting)
         return self._items.popleft()
 
 

@@ -10,7 +10,7 @@ from outlast.view import Identity
 from outlast_orchestrator.core.events import Event
 from outlast_orchestrator.core.ports import AgentConfig
 from outlast_orchestrator.simulate.bucket import BucketServer, BucketTrouble
-from outlast_orchestrator.simulate.checkers.base import Checker, Violation
+from outlast_orchestrator.simulate.checkers.base import Checker, Panel, Violation
 from outlast_orchestrator.simulate.checkers.registry import all_checkers
 from outlast_orchestrator.simulate.clock import SimClock
 from outlast_orchestrator.simulate.cloud import Machine, SimCloud
@@ -32,7 +32,7 @@ __all__ = ["HOUR_S", "PACE", "Plan", "World", "run_agent"]
 HOUR_S = 3600.0
 # As for the controller's rhythm: the same code looks less often. What is a promise stays as it is.
 PACE = Pace(
-    report_every_s=60.0,
+    report_every_s=80.0,
     report_again_s=10.0,
     status_every_s=120.0,
     notice_poll_s=10.0,
@@ -54,11 +54,13 @@ class World:
         plan: Plan | None = None,
         variation: Variation | None = None,
         witnesses: tuple[Witness, ...] = (),
+        *,
+        keep_digest: bool = False,
     ) -> None:
         self.seed = seed
         self.plan = plan if plan is not None else DAY
         self.clock = SimClock(seed)
-        self.history = History(witnesses)
+        self.history = History(witnesses, keep_digest=keep_digest)
         self.network = Network(self.clock)
         self.cloud = SimCloud(self.clock, self.history)
         self.api = CloudApi(self.cloud)
@@ -87,8 +89,7 @@ class World:
         self.checkers: list[Checker] = all_checkers(
             self.around.contact_s, self.faults.able_since_s, self.bucket.bytes_per_s
         )
-        for checker in self.checkers:
-            self.history.add(checker)
+        self.history.add(Panel(self.checkers))
         self.people = People(self.clock, self.store, self.bucket, self.plan)
         self.history.add(self.people)
         self.people.plan(self.jobs)

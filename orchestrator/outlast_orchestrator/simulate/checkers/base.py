@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from outlast.protocol.codec import load
@@ -41,9 +42,9 @@ class Checker:
 
     def see(self, at_s: float, fact: Fact) -> None:
         self.now_s = at_s
-        if isinstance(fact, Wrote) and fact.key.endswith("/" + POINTER_KEY):
-            before = None if fact.before is None else pointer_in(fact.before)
-            self.moved(Move(job_of(fact.key), fact.by, before, pointer_in(fact.body)))
+        move = _move_in(fact)
+        if move is not None:
+            self.moved(move)
         else:
             self.saw(fact)
 
@@ -58,6 +59,36 @@ class Checker:
 
     def broken(self, text: str) -> None:
         self.violations.append(Violation(self.now_s, self.name, text))
+
+
+class Panel:
+    """Passes every fact to the checkers that look at its kind."""
+
+    def __init__(self, checkers: Sequence[Checker]) -> None:
+        plain = [checker for checker in checkers if type(checker).see is Checker.see]
+        self._others = [checker for checker in checkers if checker not in plain]
+        self._movers = [checker for checker in plain if type(checker).moved is not Checker.moved]
+        self._seers = [checker for checker in plain if type(checker).saw is not Checker.saw]
+
+    def see(self, at_s: float, fact: Fact) -> None:
+        for checker in self._others:
+            checker.see(at_s, fact)
+        move = _move_in(fact)
+        if move is None:
+            for checker in self._seers:
+                checker.now_s = at_s
+                checker.saw(fact)
+            return
+        for checker in self._movers:
+            checker.now_s = at_s
+            checker.moved(move)
+
+
+def _move_in(fact: Fact) -> Move | None:
+    if not isinstance(fact, Wrote) or not fact.key.endswith("/" + POINTER_KEY):
+        return None
+    before = None if fact.before is None else pointer_in(fact.before)
+    return Move(job_of(fact.key), fact.by, before, pointer_in(fact.body))
 
 
 @functools.lru_cache(maxsize=256)
