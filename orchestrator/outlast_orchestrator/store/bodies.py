@@ -10,7 +10,7 @@ from outlast_orchestrator.core.errors import StoreError
 
 T = TypeVar("T")
 
-CACHED_BODIES = 8_192  # decoded bodies are frozen, so the same body may be the same object
+CACHED_BODIES = 8_192  # beside those of `store.known`; bodies are frozen, so one object serves all
 
 
 def encode(value: Any) -> str:

@@ -13,8 +13,8 @@ from outlast_orchestrator.core.ports import Clock, Row, Term
 from outlast_orchestrator.core.types import Attempt, Block, Instance, Job, Progress
 from outlast_orchestrator.store import events as event_rows
 from outlast_orchestrator.store import jobs as job_rows
-from outlast_orchestrator.store.damage import Damage
 from outlast_orchestrator.store.engine import open_engine, reading, store_file, writing
+from outlast_orchestrator.store.known import Known
 from outlast_orchestrator.store.leadership import Leadership, check_term
 from outlast_orchestrator.store.migrate import migrate
 from outlast_orchestrator.store.tables import StoreRow, TokenRow
@@ -41,7 +41,7 @@ class SqlStore:
         self.engine = engine
         self._clock = clock
         self._leadership = Leadership(engine, clock)
-        self._damage = Damage()
+        self._known = Known()
         self._owner = self._born()
 
     def _born(self) -> str:
@@ -89,7 +89,7 @@ class SqlStore:
 
     def progress(self) -> list[Progress]:
         with reading(self.engine) as session:
-            return job_rows.read_progress(session, self._damage)
+            return job_rows.read_progress(session, self._known)
 
     def attempts(self, job: str | None = None) -> list[Attempt]:
         with reading(self.engine) as session:
@@ -97,20 +97,20 @@ class SqlStore:
 
     def open_attempts(self) -> list[Attempt]:
         with reading(self.engine) as session:
-            return job_rows.read_open_attempts(session, self._damage)
+            return job_rows.read_open_attempts(session, self._known)
 
     def instances(self, job: str | None = None, *, gone: bool = True) -> list[Instance]:
         with reading(self.engine) as session:
             if job is None and not gone:
-                return job_rows.read_living_instances(session, self._damage)
+                return job_rows.read_living_instances(session, self._known)
             return job_rows.read_instances(session, job, gone)
 
     def blocks(self) -> list[Block]:
         with reading(self.engine) as session:
-            return job_rows.read_blocks(session, self._damage)
+            return job_rows.read_blocks(session, self._known)
 
     def damaged(self) -> dict[str, str]:
-        return self._damage.by_job()
+        return self._known.damaged()
 
     def fact_marks(self) -> dict[tuple[str, str], int]:
         with reading(self.engine) as session:
@@ -135,7 +135,7 @@ class SqlStore:
 
     def jobs(self) -> list[Job]:
         with reading(self.engine) as session:
-            return job_rows.read_jobs(session, self._damage)
+            return job_rows.read_jobs(session, self._known)
 
     def job(self, name_or_id: str) -> Job | None:
         with reading(self.engine) as session:

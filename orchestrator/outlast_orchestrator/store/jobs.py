@@ -23,7 +23,7 @@ from outlast_orchestrator.core.types import (
     Progress,
 )
 from outlast_orchestrator.store.bodies import decode, encode
-from outlast_orchestrator.store.damage import Damage, read
+from outlast_orchestrator.store.known import Known, read
 from outlast_orchestrator.store.tables import (
     AttemptRow,
     BlockRow,
@@ -81,9 +81,9 @@ def unblock(session: Session, scopes: Sequence[str]) -> None:
             session.delete(row)
 
 
-def read_progress(session: Session, damage: Damage | None = None) -> list[Progress]:
+def read_progress(session: Session, known: Known | None = None) -> list[Progress]:
     rows = session.exec(select(ProgressRow.job, ProgressRow.body).order_by(ProgressRow.job)).all()
-    return read(damage, "progress", Progress, [(job, job, body) for job, body in rows])
+    return read(known, "progress", Progress, [(job, job, body) for job, body in rows])
 
 
 def read_attempts(session: Session, job: str | None) -> list[Attempt]:
@@ -93,10 +93,10 @@ def read_attempts(session: Session, job: str | None) -> list[Attempt]:
     return [decode(Attempt, body) for body in session.exec(query).all()]
 
 
-def read_open_attempts(session: Session, damage: Damage) -> list[Attempt]:
+def read_open_attempts(session: Session, known: Known) -> list[Attempt]:
     """Those not closed, and each job's newest closed one."""
     rows = session.exec(_open_attempts()).all()
-    return read(damage, "attempts", Attempt, [(f"{job}/{number}", job, body) for job, number, body in rows])
+    return read(known, "attempts", Attempt, [(f"{job}/{number}", job, body) for job, number, body in rows])
 
 
 @functools.cache
@@ -116,13 +116,13 @@ def _open_attempts() -> Any:
     )
 
 
-def read_living_instances(session: Session, damage: Damage) -> list[Instance]:
+def read_living_instances(session: Session, known: Known) -> list[Instance]:
     query = (
         select(InstanceRow.launch_id, InstanceRow.job, InstanceRow.body)
         .where(InstanceRow.phase != _GONE)
         .order_by(col(InstanceRow.intended_at), InstanceRow.launch_id)
     )
-    return read(damage, "instances", Instance, [(i, job, body) for i, job, body in session.exec(query).all()])
+    return read(known, "instances", Instance, [(i, job, body) for i, job, body in session.exec(query).all()])
 
 
 def read_instances(session: Session, job: str | None, gone: bool) -> list[Instance]:
@@ -134,12 +134,12 @@ def read_instances(session: Session, job: str | None, gone: bool) -> list[Instan
     if not gone:
         query = query.where(InstanceRow.phase != _GONE)
     rows = [(launch_id, of, body) for launch_id, of, body in session.exec(query).all()]
-    return read(Damage() if job is None else None, "instances", Instance, rows)
+    return read(Known() if job is None else None, "instances", Instance, rows)
 
 
-def read_blocks(session: Session, damage: Damage) -> list[Block]:
+def read_blocks(session: Session, known: Known) -> list[Block]:
     rows = session.exec(select(BlockRow.scope, BlockRow.body).order_by(BlockRow.scope)).all()
-    return read(damage, "blocks", Block, [(scope, "", body) for scope, body in rows])
+    return read(known, "blocks", Block, [(scope, "", body) for scope, body in rows])
 
 
 def read_fact_marks(session: Session) -> dict[tuple[str, str], int]:
@@ -202,9 +202,9 @@ def _job_row(job: Job) -> JobRow:
     )
 
 
-def read_jobs(session: Session, damage: Damage | None = None) -> list[Job]:
+def read_jobs(session: Session, known: Known | None = None) -> list[Job]:
     rows = session.exec(select(JobRow.id, JobRow.body).order_by(col(JobRow.created_at), JobRow.id)).all()
-    return read(damage, "jobs", Job, [(job, job, body) for job, body in rows])
+    return read(known, "jobs", Job, [(job, job, body) for job, body in rows])
 
 
 def read_job(session: Session, name_or_id: str) -> Job | None:
