@@ -72,6 +72,26 @@ def test_a_crash_that_was_written_late_counts_and_the_one_that_waits_may_continu
     assert after(view_).progress.failures == 1  # once
 
 
+def test_who_waits_for_a_noticed_attempt_may_continue_it_when_it_crashes() -> None:
+    noticed = attempt(1, "m1", noticed=True)
+    progress = Progress("j1", JobState.RECOVERING, "moved", generation_max=2, durable=REF, handled_number=0)
+    view_ = view(
+        progress=progress,
+        attempts=(noticed, waiting(2, "m2")),
+        instances=(
+            machine("m1", heard("m1", 1, AgentState.ENDED)),
+            machine("m2", heard("m2", 2, AgentState.WAITING)),
+        ),
+        pointer_=pointer(1, PointerState.ENDED, exit_code=7),
+    )
+    crashed = after(view_)
+    assert crashed.progress.failures == 1
+    run = (told(decided(crashed), "m2") or ())[-1]
+    assert run.kind is CommandKind.RUN
+    assert run.permission is not None
+    assert run.permission.over_ended == WriterRef(1, "w1")
+
+
 def test_a_late_crash_does_not_wake_a_job_that_is_over() -> None:
     before = recovering(7, CLOSED)
     cancelled = replace(before, progress=replace(before.progress, state=JobState.CANCELLED))

@@ -187,7 +187,7 @@ def _ended(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
         return
     failure = _failure_of(sheet, attempt, pointer)
     close(sheet, attempt, failure.message, ("pointer",))
-    sheet.set_progress(exit_code=code, pending_over_ended=pointer.writer)
+    _may_be_continued(sheet, pointer)
     settle_failure(sheet, attempt, failure)
 
 
@@ -201,12 +201,18 @@ def _ended_late(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
     if pointer.exit_code == 0:
         _succeed(sheet)
         return
-    sheet.set_progress(exit_code=pointer.exit_code, pending_over_ended=pointer.writer)
-    for waiting in sheet.open_attempts():
-        if not waiting.claimed:  # it was planned over a closed writer, and finds an ended one
-            sheet.set_attempt(waiting, permission_over_ended=pointer.writer)
+    _may_be_continued(sheet, pointer)
     if sheet.progress.state not in OVER:
         settle_failure(sheet, attempt, _failure_of(sheet, attempt, pointer))
+
+
+def _may_be_continued(sheet: Sheet, pointer: Pointer) -> None:
+    """By the next attempt, and by one that waits already: it was planned over a notice or a closed writer,
+    and finds an end."""
+    sheet.set_progress(exit_code=pointer.exit_code, pending_over_ended=pointer.writer)
+    for waiting in sheet.open_attempts():
+        if not waiting.claimed:
+            sheet.set_attempt(waiting, permission_over_ended=pointer.writer)
 
 
 def _succeed(sheet: Sheet) -> None:
