@@ -10,6 +10,7 @@ from outlast.view import AgentView, Assignment, Chore, Saving, Stage
 
 CHANGE_EVERY_S = 0.2  # a change is told at once, but not in a rush of reports
 FACTS_PER_REPORT = 100
+TRIES_A_LEASE = 3
 
 
 def state_of(view: AgentView) -> AgentState:
@@ -36,12 +37,21 @@ def asking(view: AgentView) -> WriterRef | None:
     return WriterRef(assignment.generation, assignment.writer)
 
 
+def report_every_s(view: AgentView) -> float:
+    return min(view.pace.report_every_s, view.lease_s / TRIES_A_LEASE)
+
+
+def status_every_s(view: AgentView) -> float:
+    """Either way alone must renew the lease, however short it was set."""
+    return min(view.pace.status_every_s, view.lease_s / TRIES_A_LEASE)
+
+
 def report_due(view: AgentView) -> bool:
     telling = view.telling
     if telling.report_in_flight:
         return False
     quiet_s = view.now_s - telling.reported_s
-    if quiet_s >= view.pace.report_every_s:
+    if quiet_s >= report_every_s(view):
         return True
     if telling.link_trouble:
         return quiet_s >= view.pace.report_again_s
@@ -59,7 +69,7 @@ def status_due(view: AgentView) -> bool:
         return False
     quiet_s = view.now_s - telling.status_s
     changed = telling.status_state != said(view)
-    return quiet_s >= view.pace.status_every_s or (changed and quiet_s >= CHANGE_EVERY_S)
+    return quiet_s >= status_every_s(view) or (changed and quiet_s >= CHANGE_EVERY_S)
 
 
 def said(view: AgentView) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from outlast.cadence import COMMIT_S, FINAL_GRACE_S, WAKE_GRACE_S, save_due_s
 from outlast.leave import leaving
-from outlast.telling import CHANGE_EVERY_S, said
+from outlast.telling import CHANGE_EVERY_S, report_every_s, said, status_every_s
 from outlast.view import NEVER_S, AgentView, Assignment, Stage
 
 SOON_S = 0.02  # never a busy loop, whatever the rules say
@@ -21,8 +21,8 @@ def wake_in_s(view: AgentView) -> float:
 def _moments(view: AgentView) -> Iterator[float]:
     telling, pace = view.telling, view.pace
     yield view.now_s + pace.alive_every_s
-    yield telling.reported_s + pace.report_every_s
-    yield telling.status_s + pace.status_every_s
+    yield telling.reported_s + report_every_s(view)
+    yield telling.status_s + status_every_s(view)
     if telling.link_trouble:
         yield telling.reported_s + pace.report_again_s
     news = said(view)

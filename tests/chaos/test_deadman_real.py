@@ -115,12 +115,12 @@ def test_a_machine_on_which_no_agent_is_installed_in_time(stage: Stage) -> None:
 
 def test_an_agent_that_hangs_takes_its_trainer_along(stage: Stage) -> None:
     """The agent alone is stopped; the switch is not a part of it."""
-    job = begin(stage, hung_after_s=6.0)
+    job = begin(stage, hung_after_s=10.0)
     trains(stage)
     first = only_machine(stage)
     os.kill(agent_of(stage, first), signal.SIGSTOP)
     trains(stage)  # until the switch acts, the trainer knows nothing of it
-    switched_off(stage, first, "the agent has not moved for 6 s")
+    switched_off(stage, first, "the agent has not moved for 10 s")
     trains(stage, 2)
     ends(stage, job, 2)
 
@@ -139,7 +139,7 @@ def test_a_node_that_reaches_neither_controller_nor_bucket_for_its_lease(stage: 
 
 def test_a_node_whose_work_was_taken_over_while_it_stood_still(stage: Stage) -> None:
     """Frozen beyond its lease, and the cloud does not carry the termination out."""
-    job = begin(stage, lease_s=6.0, lease_margin_s=1.0, silent_after_s=4.0, fenced_off_s=2.0)
+    job = begin(stage, lease_s=8.0, lease_margin_s=1.0, silent_after_s=4.0, fenced_off_s=2.0)
     trains(stage)
     first = only_machine(stage)
     stage.cloud.throttle(None, op="terminate")
@@ -165,17 +165,19 @@ def test_a_machine_whose_work_is_over_while_no_controller_is_there(stage: Stage)
 
 def test_a_machine_that_has_lived_its_life(stage: Stage) -> None:
     """Whatever runs on it, and whoever is there."""
-    job = begin(stage, instance_life_max_s=10.0)
+    job = begin(stage, instance_life_max_s=20.0)
     trains(stage)
     first = only_machine(stage)
-    switched_off(stage, first, "its life of at most 10 s is over")
+    switched_off(stage, first, "its life of at most 20 s is over")
     trains(stage, 2)
     ends(stage, job, 2)
 
 
 def test_the_silence_of_the_controller_is_no_cause(stage: Stage) -> None:
     """Away for longer than every time that is set, while the bucket can be reached: nothing happens."""
-    job = begin(stage, install_limit_s=4.0, hung_after_s=6.0, lease_s=6.0, over_off_s=3.0, fenced_off_s=3.0)
+    job = begin(
+        stage, install_limit_s=10.0, hung_after_s=15.0, lease_s=15.0, over_off_s=5.0, fenced_off_s=5.0
+    )
     trains(stage)
     first = only_machine(stage)
     stage.kill_server()

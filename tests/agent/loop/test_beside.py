@@ -15,6 +15,8 @@ from outlast.node_ports import TrainerProgress
 from outlast.protocol.messages import AgentState, Command, CommandKind, Failure
 from outlast.protocol.objects import PointerState
 from outlast.save.types import StableCopy
+from outlast.telling import said, status_due
+from outlast.wake import wake_in_s
 
 POLLS = TrainerProgress(step=5, polls=True)
 DRAIN = Command(CommandKind.DRAIN, 1, why="moving", limit_s=60.0)
@@ -55,6 +57,18 @@ def test_a_look_that_shows_our_own_release_is_no_alarm() -> None:
     scene = Scene().running()
     assert scene.hear(Looked(1, Applied(pointer(), "mine"))) == []
     assert scene.is_(AgentState.RUNNING)
+
+
+@pytest.mark.parametrize(("lease_s", "every_s"), [(600.0, 10.0), (6.0, 2.0)])
+def test_the_status_object_alone_renews_the_lease_however_short_it_was_set(
+    lease_s: float, every_s: float
+) -> None:
+    """The controller is away, so nothing else is written: every 10 s is too late for 6 s."""
+    view = replace(Scene().running().view, lease_s=lease_s)
+    view = replace(view, telling=replace(view.telling, status_s=view.now_s, status_state=said(view)))
+    assert not status_due(replace(view, now_s=view.now_s + every_s - 0.1))
+    assert status_due(replace(view, now_s=view.now_s + every_s))
+    assert wake_in_s(replace(view, now_s=view.now_s + every_s - 0.5)) <= 0.5
 
 
 def test_without_controller_and_bucket_for_the_lease_it_stops_and_switches_off() -> None:
