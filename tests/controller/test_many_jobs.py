@@ -92,3 +92,33 @@ def test_a_routine_reading_of_a_pointer_is_news_only_when_it_says_something_else
     stage.decisions["j1"] = lambda view: Decision((ReadPointer("j1"),), "asks")
     stage.clock.forward(-5.0)  # not yet time for a routine one
     assert readings(1) == [True]
+
+
+def test_no_launch_waits_behind_routine_looks() -> None:
+    go, launched = threading.Event(), threading.Event()
+    calls = ThreadCalls(SystemClock(), lambda: None, threads=1)
+
+    def look(call: Call) -> CallDone:
+        assert go.wait(30)
+        return CallDone(call)
+
+    def launch() -> CallDone:
+        launched.set()
+        return CallDone(Call(CallKind.LAUNCH, "l1-1"))
+
+    for number in range(5):
+        call = Call(CallKind.POINTER, f"j{number}")
+        assert calls.start(call, lambda call=call: look(call))  # type: ignore[misc]
+    assert calls.start(Call(CallKind.LAUNCH, "l1-1"), launch)
+    assert launched.wait(30)
+    go.set()
+    calls.close()
+
+
+def test_a_reading_that_waited_for_a_thread_is_as_young_as_when_it_began(stage: Stage) -> None:
+    stage.submit(attempt(), ready())
+    stage.controller.tick()
+    stage.clock.forward(7.0)  # so long it waited; what it read is of now
+    stage.calls.work()
+    stage.controller.tick()
+    assert stage.view().pointer.begun_s == stage.clock.monotonic_s()

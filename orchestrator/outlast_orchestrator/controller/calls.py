@@ -1,4 +1,4 @@
-"""Runs slow calls beside the tick, in a bounded pool of threads."""
+"""Runs slow calls beside the tick, in bounded pools of threads."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 from outlast_orchestrator.core.ports import Clock
-from outlast_orchestrator.core.view import Call, CallDone
+from outlast_orchestrator.core.view import Call, CallDone, CallKind
 
-THREADS_MAX = 16
+THREADS_MAX = 16  # of each pool; they are made when they are needed
+# Each job has its own, again and again. They have a pool for themselves, so that no launch and no listing
+# ever waits behind a thousand routine looks.
+_LOOKS = frozenset({CallKind.POINTER, CallKind.STATUS, CallKind.OFFERS})
 
 
 class ThreadCalls:
@@ -22,7 +25,8 @@ class ThreadCalls:
     def __init__(self, clock: Clock, wake: Callable[[], None], threads: int = THREADS_MAX) -> None:
         self._clock = clock
         self._wake = wake
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="call")
+        self._looks = ThreadPoolExecutor(threads, thread_name_prefix="look")
+        self._acts = ThreadPoolExecutor(threads, thread_name_prefix="call")
         self._lock = threading.Lock()
         self._in_flight: set[Call] = set()
         self._done: list[CallDone] = []
@@ -32,7 +36,7 @@ class ThreadCalls:
             if call in self._in_flight:
                 return False
             self._in_flight.add(call)
-        future = self._pool.submit(run)
+        future = (self._looks if call.kind in _LOOKS else self._acts).submit(run)
         future.add_done_callback(lambda ended: self._finish(call, ended))
         return True
 
@@ -48,7 +52,8 @@ class ThreadCalls:
 
     def close(self) -> None:
         """Waits for no call: what is under way ends with the process, and is settled by the next one."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (self._looks, self._acts):
+            pool.shutdown(wait=False, cancel_futures=True)
 
     def _finish(self, call: Call, ended: Future[CallDone]) -> None:
         if ended.cancelled():

@@ -105,7 +105,7 @@ class Looks:
 
         def run() -> CallDone:
             before = self._world.storage(job.id).pointer
-            seen = self._pointer(job, begun_s)
+            seen = self._pointer(job, self._clock.monotonic_s())  # it may have waited for a thread
             self._world.inbox.put(PointerRead(job.id, seen))
             news = not routine or replace(seen, begun_s=before.begun_s) != before
             return CallDone(call, problem=seen.problem, ended_s=self._clock.monotonic_s(), news=news)
