@@ -205,3 +205,25 @@ def test_a_task_can_spawn_another_process() -> None:
     parent.spawn("main", run)
     clock.run(10.0)
     assert times == [("parent", 3.0), ("child", 5.0)]
+
+
+def test_an_ambush_waits_for_a_certain_deed() -> None:
+    """Before it and after it are two touches; `passing` says how many are let pass."""
+    for passing, expected in ((0, ["get"]), (1, ["get", "delete"]), (2, ["get", "delete", "get"])):
+        clock = SimClock(1)
+        process = clock.process("a")
+        done: list[str] = []
+
+        def run(clock: SimClock = clock, done: list[str] = done) -> None:
+            for deed in ("get", "delete", "get", "delete"):
+                clock.step(deed)
+                done.append(deed)
+                clock.step(deed)
+
+        process.ambush("delete", passing, process.freeze)
+        process.spawn("main", run)
+        clock.run(10.0)
+        assert done == expected
+        process.thaw()
+        clock.run(20.0)
+        assert done == ["get", "delete", "get", "delete"]

@@ -154,7 +154,7 @@ class SimBucket:
 
     def upload(self, key: str, source: Source, wrote: Callable[[int], None]) -> None:
         check_key(key)
-        body = bytearray()
+        sent_s, body = self._clock.now_s, bytearray()
         while len(body) < source.size:
             length = min(CHUNK_BYTES, source.size - len(body))
             body += source.read(len(body), length)
@@ -162,7 +162,7 @@ class SimBucket:
             self._must_reach()
             wrote(len(body))
         work = functools.partial(self._server.upload, self._by, self._prefix + key, bytes(body))
-        self._change(work, "upload")
+        self._change(work, "upload", sent_s)
 
     def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
         check_key(key)
@@ -180,8 +180,8 @@ class SimBucket:
 
     # how a request fares
 
-    def _change(self, work: Callable[[], T], deed: str) -> T:
-        sent_s = self._clock.now_s
+    def _change(self, work: Callable[[], T], deed: str, sent_s: float | None = None) -> T:
+        sent_s = self._clock.now_s if sent_s is None else sent_s
         value = self._ask(work, deed)
         if self._wrote is not None:
             self._wrote(sent_s)

@@ -11,6 +11,7 @@ from outlast_orchestrator.core.events import Event
 from outlast_orchestrator.core.types import Attempt, Instance, Job, LaunchRequest, Progress
 
 FROM_BACKUP = "backup"  # who wrote the rows that are there after a store was restored
+DEADMAN_SAYS = "dead-man switch: nothing from the agent for"
 STORE_RESTORED = "store restored"  # the kind of that fault
 
 

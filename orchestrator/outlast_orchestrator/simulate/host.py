@@ -21,7 +21,7 @@ from outlast_orchestrator.simulate.disk import (
     SimSaves,
     SimWorkplace,
 )
-from outlast_orchestrator.simulate.history import AgentBorn, History, ProcessDied
+from outlast_orchestrator.simulate.history import DEADMAN_SAYS, AgentBorn, History, ProcessDied
 from outlast_orchestrator.simulate.link import Door, SimLink
 from outlast_orchestrator.simulate.network import Network
 from outlast_orchestrator.simulate.runtime import ProcessRuntime
@@ -189,5 +189,5 @@ class Host:
         if self.paused:
             self.disk.alive_s += DEADMAN_LOOK_S  # its own clock stands still too
         elif idle_s >= (NOT_INSTALLED_S if self._config is None else DEADMAN_S):
-            self.power_off(f"dead-man switch: nothing from the agent for {idle_s:.0f} s")
+            self.power_off(f"{DEADMAN_SAYS} {idle_s:.0f} s")
         self._clock.after(DEADMAN_LOOK_S, self._deadman)

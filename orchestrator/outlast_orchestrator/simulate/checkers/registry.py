@@ -12,11 +12,14 @@ from outlast_orchestrator.simulate.checkers.closing import Closing
 from outlast_orchestrator.simulate.checkers.closure import Closure
 from outlast_orchestrator.simulate.checkers.crashes import Crashes
 from outlast_orchestrator.simulate.checkers.dead_first import DeadFirst
+from outlast_orchestrator.simulate.checkers.dead_man import DeadMan
+from outlast_orchestrator.simulate.checkers.double_action import DoubleAction
 from outlast_orchestrator.simulate.checkers.fenced import Fenced
 from outlast_orchestrator.simulate.checkers.finished import Finished
 from outlast_orchestrator.simulate.checkers.forward import Forward
 from outlast_orchestrator.simulate.checkers.generations import Generations
 from outlast_orchestrator.simulate.checkers.gone import GoneIsGone
+from outlast_orchestrator.simulate.checkers.healthy import Healthy
 from outlast_orchestrator.simulate.checkers.intent import Intent
 from outlast_orchestrator.simulate.checkers.leaks import Leaks
 from outlast_orchestrator.simulate.checkers.lease import Lease
@@ -24,6 +27,8 @@ from outlast_orchestrator.simulate.checkers.noticed import NoticedLoss
 from outlast_orchestrator.simulate.checkers.one_way import OneWay
 from outlast_orchestrator.simulate.checkers.one_writer import OneWriter
 from outlast_orchestrator.simulate.checkers.overwrites import Overwrites
+from outlast_orchestrator.simulate.checkers.pinned import Pinned
+from outlast_orchestrator.simulate.checkers.read_first import ReadFirst
 from outlast_orchestrator.simulate.checkers.records import Records
 from outlast_orchestrator.simulate.checkers.references import References
 from outlast_orchestrator.simulate.checkers.resume import Resume
@@ -66,6 +71,11 @@ def all_checkers(
         Uncertain(),
         Intent(),
         Cause(contact_s),
+        Healthy(contact_s),
+        DoubleAction(),
+        ReadFirst(),
+        DeadMan(),
+        Pinned(),
         Succeeded(),
         Finished(),
         Crashes(),
