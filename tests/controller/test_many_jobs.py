@@ -10,12 +10,15 @@ from sqlalchemy import event
 from tests.contracts.rows import attempt, instance, progress
 from tests.controller.stage import Stage, ready
 from tests.core.build import pointer
+from tests.fakes.hand_clock import HandClock
 
 from outlast_orchestrator.controller.calls import ThreadCalls
 from outlast_orchestrator.controller.clock import SystemClock
+from outlast_orchestrator.controller.loop import TOGETHER_MAX
 from outlast_orchestrator.core.actions import Decision, Launch, ReadPointer, Save
 from outlast_orchestrator.core.events import Kind
-from outlast_orchestrator.core.view import Call, CallDone, CallKind
+from outlast_orchestrator.core.view import Call, CallDone, CallKind, JobView
+from outlast_orchestrator.store.db import open_store
 
 
 @pytest.fixture
@@ -122,3 +125,29 @@ def test_a_reading_that_waited_for_a_thread_is_as_young_as_when_it_began(stage: 
     stage.calls.work()
     stage.controller.tick()
     assert stage.view().pointer.begun_s == stage.clock.monotonic_s()
+
+
+def test_a_long_tick_keeps_the_leadership(tmp_path: Path) -> None:
+    """Each decision takes a second here: longer together than a leader may be quiet."""
+    url = f"sqlite:///{tmp_path / 'outlast.db'}"
+    stage = Stage(url)
+    for number in range(3 * TOGETHER_MAX):
+        stage.submit(job_id=f"j{number}")
+    stage.settle()
+    other = open_store(url, HandClock())
+    term = stage.store.lead(stage.parts.holder, stage.parts.leader_ttl_s)
+    beats: list[int] = []
+
+    def slow(view: JobView) -> Decision:
+        stage.clock.forward(1.0)
+        with other.engine.connect() as connection:
+            beats.append(connection.exec_driver_sql("SELECT beat FROM leadership").scalar_one())
+        return Decision((), "slow")
+
+    for number in range(3 * TOGETHER_MAX):
+        stage.decisions[f"j{number}"] = slow
+    stage.controller.tick()
+    assert len(set(beats)) == 3, "renewed before each part"
+    assert term is not None
+    assert stage.store.leads(term)
+    other.close()

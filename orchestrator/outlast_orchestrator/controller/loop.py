@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
@@ -41,12 +41,15 @@ class Turns:
         self._broken: dict[str, str] = {}
         self.wakes_s: dict[str, float] = {}
 
-    def take(self, term: Term, observer: Observer, actor: Actor, snapshot: Snapshot) -> None:
-        """Raises Deposed. Whatever else goes wrong with a job stays with it."""
+    def take(
+        self, term: Term, observer: Observer, actor: Actor, snapshot: Snapshot, keep: Callable[[], None]
+    ) -> None:
+        """Raises Deposed, from `keep` too. Whatever else goes wrong with a job stays with it."""
         for job_id, problem in snapshot.damaged.items():
             self.tell_broken(term, job_id, problem)
         active = snapshot.active()
         for begin in range(0, len(active), TOGETHER_MAX):
+            keep()
             decided = []
             for job in active[begin : begin + TOGETHER_MAX]:
                 turn = self._decided(term, observer, actor, job, snapshot)
@@ -178,7 +181,7 @@ class Controller:
         snapshot = self._periodic(reign, snapshot)
         if not self._sees_enough(reign):
             return 0.1
-        self._turns.take(reign.term, reign.observer, reign.actor, snapshot)
+        self._turns.take(reign.term, reign.observer, reign.actor, snapshot, self._keep)
         now_s, tick_s = self._parts.clock.monotonic_s(), self._parts.rhythm.tick_s
         soonest_s = min(self._turns.wakes_s.values(), default=now_s + tick_s)
         return min(max(soonest_s - now_s, 0.0), tick_s)
@@ -257,6 +260,12 @@ class Controller:
             log_events([event])
             self._reign = Reign(parts, term)
         return self._reign
+
+    def _keep(self) -> None:
+        """In the middle of a long tick too, so that nobody takes over while it works. Raises Deposed."""
+        reign = self._reign
+        if self._lead() is not reign:
+            raise Deposed("the leadership was lost in the middle of a tick")
 
     def _lost(self, why: str) -> None:
         """Nothing more is done, and nothing more is told to the nodes."""
