@@ -15,7 +15,7 @@ from outlast_orchestrator.simulate.checkers.finished import Finished
 from outlast_orchestrator.simulate.checkers.generations import Generations
 from outlast_orchestrator.simulate.checkers.leaks import Leaks
 from outlast_orchestrator.simulate.clock import SimClock
-from outlast_orchestrator.simulate.history import STORE_RESTORED, Fault, MachineEnded
+from outlast_orchestrator.simulate.history import STORE_RESTORED, Fact, Fault, MachineEnded
 from outlast_orchestrator.simulate.runtime import ProcessRuntime
 from outlast_orchestrator.simulate.store import MemoryStore
 
@@ -43,7 +43,7 @@ def test_a_restored_store_is_what_it_was_with_its_owner_and_repeats_its_terms() 
     assert [found.id for found in one.jobs()] == [job().id]
     assert one.progress() == [replace(progress(), restored=True)]
     assert one.attempts() == []
-    assert set(rows) == {job(), replace(progress(), restored=True)}
+    assert rows == (job(), replace(progress(), restored=True))
     with pytest.raises((Deposed, StoreError)):
         one.commit(first, [progress()], [])
     second = one.lead("b", 60.0)
@@ -53,7 +53,7 @@ def test_a_restored_store_is_what_it_was_with_its_owner_and_repeats_its_terms() 
 
 
 def test_an_attempt_that_is_taken_over_from_the_pointer_uses_no_number_again() -> None:
-    known = [taken(1), stored(attempt(1)), RESTORED]
+    known: list[Fact] = [taken(1), stored(attempt(1)), RESTORED]
     assert told(Generations(), [*known, stored(replace(attempt(1), id="adopted-1"))]) == []
     assert told(Generations(), [*known, stored(replace(attempt(1), id="another"))])
 
