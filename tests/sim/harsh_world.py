@@ -8,20 +8,22 @@ from dataclasses import replace
 from outlast.bucket.outputs import INDEX
 from outlast.protocol.objects import PointerState
 from outlast_orchestrator.core.events import Event, Kind
-from outlast_orchestrator.core.types import Job, Wanted
+from outlast_orchestrator.core.types import Asked, Instance, Job, Restart, Wanted
 from outlast_orchestrator.core.view import EndProof
 from outlast_orchestrator.simulate.bucket import BucketTrouble
 from outlast_orchestrator.simulate.checkers.base import machine_of, pointer_in
 from outlast_orchestrator.simulate.checkers.claim_late import ClaimLate
+from outlast_orchestrator.simulate.clock import Process
 from outlast_orchestrator.simulate.cloud import Machine
-from outlast_orchestrator.simulate.history import Fact, Fault, Wrote
+from outlast_orchestrator.simulate.history import Fact, Fault, StoreWrote, Wrote
 from outlast_orchestrator.simulate.host import Host
-from outlast_orchestrator.simulate.network import BUCKET, CONTROLLER
+from outlast_orchestrator.simulate.network import BUCKET, CONTROLLER, STANDBY
 from outlast_orchestrator.simulate.plan import SHORT
 from outlast_orchestrator.simulate.world import HOUR_S, World
 
 PLAN = replace(SHORT, jobs=2, fewest_jobs=2, hours=8.0, busy_hours=3.0, faults=4, standby=1.0)
 COMBINATIONS = 12
+CONTROLLERS = (CONTROLLER, STANDBY)
 
 
 class HarshWorld(World):
@@ -66,7 +68,7 @@ class HarshWorld(World):
 
     def _lost_from_sight(self, host: Host) -> None:
         """Nothing is heard of it for a while, and the cloud forgets to list it."""
-        self._cut(host.machine, self._harsh.choice((400.0, 500.0)), CONTROLLER, BUCKET)
+        self._cut(host.machine, self._harsh.choice((400.0, 500.0)), *CONTROLLERS, BUCKET)
 
         def forget() -> None:
             host.machine.forgotten = 2
@@ -80,7 +82,7 @@ class HarshWorld(World):
             return
         process = found[1]
         self._told("controller frozen")
-        self._cut(host.machine, 600.0, CONTROLLER)
+        self._cut(host.machine, 600.0, *CONTROLLERS)
 
         def freeze() -> None:
             process.freeze()
@@ -91,8 +93,9 @@ class HarshWorld(World):
     def _controller_is_blind(self, host: Host) -> None:
         """It can't read the bucket, and a node can be heard nowhere else."""
         seconds = self._harsh.choice((700.0, 1500.0))
-        self.network.cut(CONTROLLER, BUCKET, seconds)
-        self._cut(host.machine, seconds + 600.0, CONTROLLER)
+        for place in CONTROLLERS:
+            self.network.cut(place, BUCKET, seconds)
+        self._cut(host.machine, seconds + 600.0, *CONTROLLERS)
 
     def _change_of_mind(self, host: Host) -> None:
         """A notice is withdrawn while the replacement gets ready, and the bucket is slow to take writes."""
@@ -122,6 +125,14 @@ class HarshWorld(World):
         wished = replace(known, wanted=wanted, wanted_by="somebody", wanted_number=known.wanted_number + 1)
         self.store.wish(wished, Event(Kind.JOB_WANTED, f"somebody wants {wanted.value}", job))
 
+    def restart(self, job: str) -> None:
+        known = self.store.job(job)
+        if known is None or known.wanted is not Wanted.RUN or not self.store.lives(job):
+            return
+        again = Restart(known.restart.number + 1)
+        wished = replace(known, restart=again, wanted_number=known.wanted_number + 1)
+        self.store.wish(wished, Event(Kind.JOB_RESTART, "somebody wants a restart", job))
+
     def _launches_in_a_storm(self, host: Host) -> None:
         """A machine is lost while launches arrive late, or their answers are lost, for a long time."""
         until_s = self.clock.now_s + 2400.0
@@ -146,34 +157,70 @@ class _Spite:
     def see(self, at_s: float, fact: Fact) -> None:
         if isinstance(fact, Wrote) and INDEX in fact.key and b'"complete":true' in fact.body:
             self._end_late(machine_of(fact.by))
+        elif isinstance(fact, StoreWrote) and self._dice.random() < 0.1:
+            if any(isinstance(row, Instance) and row.asked is Asked.INTENDED for row in fact.rows):
+                self._sleep_before_the_call(fact.by)
         elif isinstance(fact, Wrote) and fact.key.endswith("/latest.json"):
             pointer = pointer_in(fact.body)
-            if pointer.state is PointerState.RELEASED and self._dice.random() < 0.3:
-                self._pause_late(pointer.job)
+            if pointer.state is PointerState.RELEASED and self._dice.random() < 0.7:
+                self._not_wanted(pointer.job)
             elif self._dice.random() < 0.05 and pointer.state is PointerState.RUNNING and pointer.seq > 2:
                 # A claim or an advance, and nothing more from that process for a while.
                 self._freeze(fact.by, self._dice.choice((100.0, 2000.0)))
 
-    def _pause_late(self, job: str) -> None:
+    def _not_wanted(self, job: str) -> None:
         """Its successor's claim is late, and it is not wanted any more by then."""
         world = self._world
-        world.clock.at(
-            world.clock.now_s, lambda: world.storm(20.0, BucketTrouble(late=0.8, late_s_max=400.0))
-        )
-        wanted_s = self._dice.uniform(3.0, 30.0)
-        world.clock.after(wanted_s, lambda: world.wish(job, Wanted.PAUSED))
-        world.clock.after(wanted_s + self._dice.choice((60.0, 600.0)), lambda: world.wish(job, Wanted.RUN))
+
+        def wish() -> None:
+            wanted_s = self._dice.uniform(1.0, 10.0)
+            if self._dice.random() < 0.3:
+                world.clock.after(wanted_s, lambda: world.wish(job, Wanted.PAUSED))
+                world.clock.after(wanted_s + 60.0, lambda: world.wish(job, Wanted.RUN))
+            else:
+                world.clock.after(wanted_s, lambda: world.restart(job))
+
+        for host in world.hosts.values():
+            if host.machine.alive and host.machine.request.job == job:
+                self._write_late(host, wish)
+
+    def _write_late(self, host: Host, then: Callable[[], None]) -> None:
+        """The next pointer that it writes arrives long after it has stopped waiting for the answer."""
+
+        def late() -> None:
+            self._world.storm(0.5, BucketTrouble(late=1.0, late_s_max=60.0))
+            then()
+
+        if host.agent is not None:
+            host.agent.ambush("replace", 0, late)
+
+    def _sleep_before_the_call(self, by: str) -> None:
+        """The intent is saved; the call comes when another controller leads, and the token is old."""
+        world = self._world
+        for room in world.rooms:
+            process = room.process
+            if process is not None and process.name == by and process.alive and not process.frozen:
+                self._freeze_later(process, self._dice.randrange(1, 6))
+
+    def _freeze_later(self, process: Process, crossings: int) -> None:
+        def freeze() -> None:
+            process.freeze()
+            self._world.clock.after(2500.0, process.thaw)
+
+        process.trip(crossings, freeze)
 
     def _end_late(self, machine: str) -> None:
         """The outputs are there, the end comes next: its write is late, and its machine is gone by then."""
-        world, job = self._world, self._world.cloud.machines[machine].request.job
+        world, cloud = self._world, self._world.cloud.machines[machine]
+        job = cloud.request.job
         if job in self._ended or self._dice.random() < 0.3:
             return
         self._ended.add(job)
-        storm = BucketTrouble(late=1.0, late_s_max=400.0)
-        world.clock.at(world.clock.now_s, lambda: world.storm(10.0, storm))
-        cloud = world.cloud.machines[machine]
-        world.clock.after(15.0, lambda: world.cloud.end(cloud, EndProof.HOST, "its host died"))
+
+        def die() -> None:
+            world.clock.after(2.0, lambda: world.cloud.end(cloud, EndProof.HOST, "its host died"))
+
+        self._write_late(world.hosts[machine], die)
 
     def _freeze(self, by: str, seconds: float) -> None:
         world = self._world

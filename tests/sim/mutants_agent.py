@@ -21,7 +21,6 @@ AGENT = (
             ),
         ),
         (DONE,),
-        seed=2,
     ),
     Mutant(
         "no `ended` state",
@@ -73,7 +72,7 @@ AGENT = (
         (edit("outlast.decide:decide", "if view.now_s - view.alive_s >= view.lease_s and", "if False and"),),
         (LEASE,),
         own=True,
-        seed=20,
+        seed=143,
     ),
     Mutant(
         "the release is written while the trainer runs",
@@ -86,14 +85,13 @@ AGENT = (
         ),
         ("the trainer is dead before its release",),
         own=True,
-        seed=1,
     ),
     Mutant(
         "no final save on a notice",
         (edit("outlast.leave:choose", "if not reason.save:", "if True:"),),
         (NOTICED,),
         own=True,
-        seed=11,
+        seed=26,
     ),
     Mutant(
         "the last save is not waited for",
@@ -106,25 +104,12 @@ AGENT = (
         ),
         (NOTICED,),
         own=True,
-        seed=16,
+        seed=26,
     ),
     Mutant(
         "the end comes before the outputs",
         (edit("outlast.decide:_finish", "if assignment.outputs is not Chore.DONE:", "if False:"),),
         (DONE,),
-        own=True,
-    ),
-    Mutant(
-        "nobody looks whether it is fenced",
-        (
-            edit(
-                "outlast.fold_attempt:_ending",
-                "isinstance(news, Looked) and not assignment.claimed",
-                "isinstance(news, Looked)",
-            ),
-        ),
-        ("a fenced trainer dies within a minute",),
-        HARSH,
         own=True,
     ),
 )

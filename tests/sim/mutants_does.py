@@ -45,8 +45,9 @@ DOES = (
                 "        return (attempt.generation, attempt.writer) if attempt.writer else None",
             ),
         ),
-        ("no close without witnesses",),
+        ("no close without witnesses", "every job comes to its end"),
         HARSH,
+        seed=28,
     ),
     Mutant(
         "token resent after its life",
@@ -59,6 +60,6 @@ DOES = (
         ),
         (TRIES,),
         HARSH,
-        seed=7,
+        seed=14,
     ),
 )

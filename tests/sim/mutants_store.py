@@ -26,8 +26,9 @@ STORE = (
         (
             edit(
                 f"{CONTROLLER}.sweep:Sweeper.look",
-                "listed = self._new_listings()",
-                "living, self.was = self.__dict__.get('was', {}), living; listed = self._new_listings()",
+                "found = find_orphans(listed, living, jobs, self._owner)",
+                "living, self.was = self.__dict__.get('was', {}), living; "
+                "found = find_orphans(listed, living, jobs, self._owner)",
                 "records = all_records()",
                 "records = living",
             ),
@@ -46,6 +47,7 @@ STORE = (
         ),
         DOUBLE,
         HARSH,
+        seed=7,
     ),
     Mutant(
         "a generation taken from the store alone",

@@ -50,7 +50,7 @@ class LossyServer(BucketServer):
 class PointerWorld:
     def __init__(self, seed: int) -> None:
         self.clock = SimClock(seed)
-        self.history = History()
+        self.history = History(keep_digest=True)
         self.network = Network(self.clock)
         self._lossy = LossyServer(self.clock, self.history)
         self.bucket: BucketServer = self._lossy
