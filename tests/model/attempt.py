@@ -122,6 +122,8 @@ class Attempt(Actor):
         verdict = self.mine().claim(permission)
         if isinstance(verdict, Applied):
             self.notes.append(("claimed", f"{self.generation} {self.writer}"))
+            if permission.start_from is not None and verdict.pointer.head == permission.start_from:
+                self.notes.append(("rolled back to", permission.start_from.name))
             self.phase = "restore"
         elif not isinstance(verdict, Wait):
             self._leave(verdict)

@@ -10,13 +10,17 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 
 from tests.model.states import Action, State
 from tests.model.world import World
 
+from outlast.bucket import commit, writer
+
 STATES_MAX = 20_000_000
+TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -70,6 +74,22 @@ class _Seen:
 
 
 def explore(world: World, states_max: int = STATES_MAX) -> Explored:
+    with _impatient():
+        return _explore(world, states_max)
+
+
+@contextmanager
+def _impatient() -> Iterator[None]:
+    """Two tries, and not five, before a verb gives up in doubt: so two lost replies are enough for it."""
+    before = writer.TRIES_MAX, commit.CREATE_TRIES_MAX
+    writer.TRIES_MAX = commit.CREATE_TRIES_MAX = TRIES
+    try:
+        yield
+    finally:
+        writer.TRIES_MAX, commit.CREATE_TRIES_MAX = before
+
+
+def _explore(world: World, states_max: int) -> Explored:
     start, prelude = world.start()
     if prelude and prelude[-1].problem:
         return Explored(

@@ -11,13 +11,14 @@ import tests.model.attempt as attempt
 import tests.model.replay as replay
 
 from outlast.bucket import commit, owner, pointer, prune, retention, verbs, writer
-from outlast.bucket.outcomes import Applied, Identity, Mine, OwnVerdict, Stop, Wait
+from outlast.bucket.outcomes import Applied, Identity, Mine, OwnVerdict, Rebase, Stop, Wait
 from outlast.bucket.prune import delete_checkpoint
 from outlast.bucket.verbs import Advance
 from outlast.ports import Conflict, Missing, Unsure
 from outlast.protocol.codec import dump
 from outlast.protocol.messages import Permission
 from outlast.protocol.objects import POINTER_KEY, Manifest, ManifestRef, Pointer, PointerState
+from outlast.save.types import Draft
 
 Swap = tuple[Any, str, Any]  # where, what, by what
 
@@ -26,6 +27,7 @@ Swap = tuple[Any, str, Any]  # where, what, by what
 class Mutant:
     name: str
     cast: str  # in which it must show
+    says: str  # what must be found broken
     swaps: tuple[Swap, ...]
     lost: int = 0
     freezes: int = 0
@@ -75,7 +77,7 @@ def _stepping(allow: Callable[[Pointer, Permission], bool]) -> tuple[Swap, ...]:
     return ((pointer, "_may_step_over", judge),)
 
 
-def _same_generation_closed(found: Pointer, permission: Permission) -> bool:
+def _closed_generation(found: Pointer, permission: Permission) -> bool:
     return found.generation in {ref.generation for ref in permission.closed}
 
 
@@ -83,7 +85,15 @@ def _any_permission(found: Pointer, permission: Permission) -> bool:
     return found.state is PointerState.ENDED and permission.over_ended is not None
 
 
+def _any_end(found: Pointer, permission: Permission) -> bool:
+    return found.state is PointerState.ENDED
+
+
 # writing it
+
+
+def _in_writer(name: str, method: Callable[..., OwnVerdict]) -> tuple[Swap, ...]:
+    return ((writer.PointerWriter, name, method),)
 
 
 def _doubt_is_success(self: writer.PointerWriter, sent: writer.Sent) -> OwnVerdict:
@@ -94,7 +104,7 @@ def _doubt_is_success(self: writer.PointerWriter, sent: writer.Sent) -> OwnVerdi
     return self._now_applied(sent, version)
 
 
-def _over_whatever_is_there(self: writer.PointerWriter, sent: writer.Sent) -> OwnVerdict:
+def _insisting(self: writer.PointerWriter, sent: writer.Sent) -> OwnVerdict:
     """After a conflict the same bytes are sent again, over the version that is there now."""
     try:
         return self._now_applied(sent, self._bucket.replace(POINTER_KEY, dump(sent.pointer), sent.version))
@@ -153,44 +163,71 @@ def _from_the_store_alone(bucket: object, at_least: int, owner_id: str, who: str
     return at_least
 
 
+def _deleting_in_doubt(self: owner.PointerOwner, draft: Draft) -> OwnVerdict | Rebase:
+    try:
+        return _commit(self, draft)
+    except Unsure:
+        pending = self._writer._pending
+        for left in pending.leaving if pending else ():
+            delete_checkpoint(self._bucket, self._cache, left, frozenset())
+        raise
+
+
+_commit = owner.PointerOwner.commit
+_RUNS, _ENDED = "runs and is not closed", "without permission"
+_NEVER_NAMED, _SEQ = "no pointer ever named it", "a write was built on another pointer"
+
 MUTANTS = (
-    Mutant("equal generation, whatever the body", "long", _judged(_whatever_the_body), lost=1),
-    Mutant("same generation, any writer", "twins", _judged(_any_writer)),
-    Mutant("a lower generation stops a claimer", "long", _judged(_lower_stops)),
-    Mutant("claim over whatever is there", "long", _stepping(lambda found, permission: True)),
+    Mutant("equal generation, whatever the body", "long", _NEVER_NAMED, _judged(_whatever_the_body), lost=1),
+    Mutant("same generation, any writer", "twins", "wrote a pointer that names", _judged(_any_writer)),
+    Mutant("a lower generation stops a claimer", "long", "false alarm", _judged(_lower_stops)),
+    Mutant("claim over whatever is there", "long", _RUNS, _stepping(lambda found, permission: True)),
+    Mutant("claim over ended", "failures", _ENDED, _stepping(_any_end)),
     Mutant(
-        "claim over ended", "failures", _stepping(lambda found, permission: found.state is PointerState.ENDED)
+        "a closed generation, not a closed writer",
+        "dead twin",
+        _RUNS,
+        _stepping(_closed_generation),
+        deaths=1,
     ),
+    Mutant("a permission for anybody", "failures", _ENDED, _stepping(_any_permission)),
+    Mutant("a doubt is a success", "long", _NEVER_NAMED, _in_writer("_push", _doubt_is_success), lost=1),
     Mutant(
-        "a closed generation, not a closed writer", "dead twin", _stepping(_same_generation_closed), deaths=1
+        "the same bytes over whatever is there", "handover", _SEQ, _in_writer("_push", _insisting), freezes=1
     ),
-    Mutant("a permission for anybody", "failures", _stepping(_any_permission)),
-    Mutant("a doubt is a success", "long", ((writer.PointerWriter, "_push", _doubt_is_success),), lost=1),
-    Mutant(
-        "the same bytes over whatever is there",
-        "handover",
-        ((writer.PointerWriter, "_push", _over_whatever_is_there),),
-        freezes=1,
-    ),
-    Mutant("unconditional writes", "handover", ((replay.Port, "replace", _unconditional),), freezes=1),
+    Mutant("unconditional writes", "handover", _SEQ, ((replay.Port, "replace", _unconditional),), freezes=1),
     Mutant(
         "delete before the write is applied",
         "long",
+        "closure",
         ((owner.PointerOwner, "_build_advance", _deleting_first),),
+    ),
+    Mutant(
+        "delete while the write is in doubt",
+        "long",
+        "never left `kept`",
+        ((owner.PointerOwner, "commit", _deleting_in_doubt),),
+        lost=2,
     ),
     Mutant(
         "return to kept",
         "long",
+        "leaving is one-way",
         ((owner, "build_advance", _returning), (writer, "build_advance", _returning)),
     ),
     Mutant(
-        "collect higher generations", "handover", ((prune, "_is_older", lambda name, own: True),), freezes=1
+        "collect higher generations",
+        "handover",
+        "never left `kept`",
+        ((prune, "_is_older", lambda name, own: True),),
+        freezes=1,
     ),
-    Mutant("pins are not heeded", "pin", ((verbs, "victims", _without_pins),)),
-    Mutant("pointer before data", "long", ((commit.Commit, "_create", _promised),)),
+    Mutant("pins are not heeded", "pin", "was pinned, and has left", ((verbs, "victims", _without_pins),)),
+    Mutant("pointer before data", "long", "closure", ((commit.Commit, "_create", _promised),)),
     Mutant(
         "numbers from the store alone",
         "restored",
+        "was taken by",
         ((attempt, "take_generation", _from_the_store_alone),),
     ),
 )

@@ -48,9 +48,9 @@ class _Outcome(NamedTuple):
 class World:
     """The rules of one cast; its states are small tuples of numbers."""
 
-    def __init__(self, cast: Cast, lost: int, freezes: int, deaths: int) -> None:
+    def __init__(self, cast: Cast, lost: int, freezes: int, deaths: int, minds: Minds | None = None) -> None:
         self.cast = cast
-        self.minds = Minds()
+        self.minds = minds or Minds()
         self.fresh = FreshClaims()
         self.buckets: list[Objects] = []
         self._bucket_numbers: dict[frozenset[tuple[str, bytes]], int] = {}
