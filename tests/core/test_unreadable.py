@@ -182,3 +182,11 @@ def test_a_refused_launch_is_no_lost_machine_though_the_pointer_could_not_be_rea
     sighted = replace(blind, pointer=PointerSeen(NOW_S, None, ""), blocks=())
     assert after(sighted).attempts[0].open
     assert actions(decided(sighted), Launch)
+
+
+def test_why_a_job_rests_is_not_hidden_by_a_bucket_that_cannot_be_read() -> None:
+    unread = PointerSeen(NOW_S, None, "the bucket answered 503")
+    resting = view(progress=_failed("out of memory"), pointer=unread, instances=(machine("m1"),))
+    assert after(resting).progress.why == "out of memory"
+    at_work = running(pointer=unread)
+    assert "can't be read" in after(at_work).progress.why

@@ -18,7 +18,7 @@ class Faults:
         self._stage = stage
         self._dice = stage.dice
         self._clock = stage.clock
-        self.counts: dict[str, int] = {}
+        self.counts = stage.counts
         troubles = (Market(stage), CloudWeather(stage), Reach(stage), Processes(stage), Backups(stage))
         self._kinds: list[Kind] = [kind for trouble in troubles for kind in trouble.kinds()]
 
@@ -39,13 +39,14 @@ class Faults:
             name, _, act = self._dice.choices(self._kinds, weights)[0]
             self._clock.at(self._dice.uniform(0.05 * until_s, until_s), self._striker(name, act, until_s))
 
-    def _striker(self, name: str, act: Callable[[], bool], until_s: float) -> Callable[[], None]:
+    def _striker(self, name: str, act: Callable[[], bool | None], until_s: float) -> Callable[[], None]:
         """A fault that finds nobody to hit looks again later: an idle world proves nothing."""
 
         def strike() -> None:
-            if any(host.machine.alive for host in self._stage.hosts.values()) and act():
-                self.counts[name] = self.counts.get(name, 0) + 1
-            elif self._clock.now_s < until_s:
+            struck = act() if any(host.machine.alive for host in self._stage.hosts.values()) else False
+            if struck:
+                self._stage.struck(name)
+            elif struck is False and self._clock.now_s < until_s:
                 self._clock.after(self._dice.uniform(0.01, 0.1) * until_s, strike)
 
         return strike

@@ -19,6 +19,7 @@ from outlast_orchestrator.simulate.history import (
     Listed,
     MachineEnded,
     Noticed,
+    PointerKnown,
     ProcessDied,
     StoreWrote,
     TerminateAsked,
@@ -99,13 +100,14 @@ def _of_machine(fact: Fact) -> str:
     if isinstance(fact, Fault):
         return f"*** {fact.kind}: {fact.text}"
     if isinstance(fact, LaunchAsked):
-        return f"launch {fact.request.token} for {fact.request.job} in {fact.request.offer.pool}"
+        pool = fact.request.offer.pool
+        return f"{fact.by} asks for a machine for {fact.request.job} in {pool}: launch {fact.request.token}"
     if isinstance(fact, LaunchAnswered):
         return f"launch {fact.token}: {fact.answer}"
     if isinstance(fact, Launched):
         return f"{fact.machine} comes to be, for {fact.request.job} ({fact.request.token})"
     if isinstance(fact, TerminateAsked):
-        return f"{fact.machine} is told to end"
+        return f"{fact.by} asks for the end of {fact.machine}"
     if isinstance(fact, MachineEnded):
         return f"{fact.machine} has ended: {fact.why}"
     if isinstance(fact, Noticed):
@@ -115,6 +117,8 @@ def _of_machine(fact: Fact) -> str:
         return f"{fact.process} starts"
     if isinstance(fact, ProcessDied):
         return f"{fact.process} died: {fact.why}"
+    if isinstance(fact, PointerKnown):
+        return f"{fact.by} has read the pointer of {fact.job}"
     if isinstance(fact, Deleted):
         return f"{fact.by} deleted {fact.key}"
     return ""

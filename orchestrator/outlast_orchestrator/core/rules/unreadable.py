@@ -21,7 +21,7 @@ def hold_still(sheet: Sheet) -> None:
         why = f"latest.json can't be understood: {pointer.problem}"
         _stop(sheet, why)
         _end_machines(sheet, why)
-    elif pointer.begun_s > NEVER_S:
+    elif pointer.begun_s > NEVER_S and sheet.progress.state not in (JobState.FAILED, *RESTING):
         sheet.set_progress(why=f"nothing is planned: latest.json can't be read ({pointer.problem})")
 
 

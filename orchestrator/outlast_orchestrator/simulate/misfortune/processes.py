@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 
 from outlast_orchestrator.simulate.clock import Process
 from outlast_orchestrator.simulate.misfortune.stage import Kind, Stage
@@ -19,90 +20,100 @@ class Processes:
         self._stage = stage
 
     def kinds(self) -> list[Kind]:
-        return [
-            ("controller killed", 1.2, lambda: self._kill_controller("")),
-            ("controller killed in a deed", 0.6, lambda: self._kill_controller(self._controllers_deed())),
-            ("controller frozen", 0.8, lambda: self._freeze_controller("")),
-            ("controller frozen in a deed", 0.8, lambda: self._freeze_controller(self._controllers_deed())),
-            ("agent killed", 0.8, lambda: self._kill_agent("")),
-            ("agent killed in a deed", 0.6, lambda: self._kill_agent(self._agents_deed())),
-            ("agent frozen", 0.8, lambda: self._freeze_agent("")),
-            ("agent frozen in a deed", 1.2, lambda: self._freeze_agent(self._agents_deed())),
-            ("machine paused", 0.7, self._pause_machine),
-        ]
+        found: list[Kind] = [("machine paused", 0.7, self._pause_machine)]
+        for name, weight, act, deeds in (
+            ("controller killed", 1.2, self._kill_controller, ()),
+            ("controller killed in a deed", 0.8, self._kill_controller, CONTROLLERS_DEEDS),
+            ("controller frozen", 0.8, self._freeze_controller, ()),
+            ("controller frozen in a deed", 1.0, self._freeze_controller, CONTROLLERS_DEEDS),
+            ("agent killed", 0.8, self._kill_agent, ()),
+            ("agent killed in a deed", 0.8, self._kill_agent, AGENTS_DEEDS),
+            ("agent frozen", 0.8, self._freeze_agent, ()),
+            ("agent frozen in a deed", 1.4, self._freeze_agent, AGENTS_DEEDS),
+        ):
+            found.append((name, weight, functools.partial(act, name, deeds)))
+        return found
 
-    def _agents_deed(self) -> str:
-        return self._stage.dice.choice(AGENTS_DEEDS)
-
-    def _controllers_deed(self) -> str:
-        return self._stage.dice.choice(CONTROLLERS_DEEDS)
-
-    def _lie_in_wait(self, process: Process, deed: str, action: Callable[[], None]) -> str:
+    def _lie_in_wait(
+        self, kind: str, process: Process, deeds: Sequence[str], action: Callable[[str], None]
+    ) -> None:
+        """`action` is told what the process was doing, and happens long after now, if ever."""
         dice = self._stage.dice
-        if not deed:
-            process.trip(dice.randrange(1, CROSSINGS_MAX), action)
-            return ""
-        process.ambush(deed, dice.randrange(PASSING_MAX), action)
-        return f" in the middle of a {deed}"
+        deed = dice.choice(deeds) if deeds else ""
+
+        def strike() -> None:
+            self._stage.struck(kind)
+            action(f"{process.name}{f' in the middle of a {deed}' if deed else ''}")
+
+        if deed:
+            process.ambush(deed, dice.randrange(PASSING_MAX), strike)
+        else:
+            process.trip(dice.randrange(1, CROSSINGS_MAX), strike)
 
     # controllers
 
-    def _kill_controller(self, deed: str) -> bool:
-        found, away_s = self._stage.any_controller(), self._stage.while_s()
+    def _kill_controller(self, kind: str, deeds: Sequence[str]) -> bool | None:
+        stage, found, away_s = self._stage, self._stage.any_controller(), self._stage.while_s()
         if found is None:
             return False
         room, process = found
 
-        def kill() -> None:
+        def kill(whom: str) -> None:
+            stage.told("controller killed", f"{whom}, back after {away_s:.0f} s")
             process.kill("killed by the plan")
-            self._stage.clock.after(away_s, room.start_again)
+            stage.clock.after(away_s, room.start_again)
 
-        where = self._lie_in_wait(process, deed, kill)
-        return self._stage.told("controller killed", f"{process.name}{where}, back after {away_s:.0f} s")
+        self._lie_in_wait(kind, process, deeds, kill)
+        return None
 
-    def _freeze_controller(self, deed: str) -> bool:
-        found, seconds = self._stage.any_controller(), self._stage.while_s()
+    def _freeze_controller(self, kind: str, deeds: Sequence[str]) -> bool | None:
+        stage, found, seconds = self._stage, self._stage.any_controller(), self._stage.while_s()
         if found is None or found[1].frozen:
             return False
         process = found[1]
 
-        def freeze() -> None:
+        def freeze(whom: str) -> None:
+            stage.told("controller frozen", f"{whom} for {seconds:.0f} s")
             process.freeze()
-            self._stage.clock.after(seconds, process.thaw)
+            stage.clock.after(seconds, lambda: self._thaw(process, process.thaw))
 
-        where = self._lie_in_wait(process, deed, freeze)
-        return self._stage.told("controller frozen", f"{process.name}{where} for {seconds:.0f} s")
+        self._lie_in_wait(kind, process, deeds, freeze)
+        return None
+
+    def _thaw(self, process: Process, thaw: Callable[[], None]) -> None:
+        if process.alive and process.frozen:
+            self._stage.told("awake again", process.name)
+            thaw()
 
     # agents
 
-    def _kill_agent(self, deed: str) -> bool:
-        found = self._stage.any_agent()
+    def _kill_agent(self, kind: str, deeds: Sequence[str]) -> bool | None:
+        stage, found = self._stage, self._stage.any_agent()
         if found is None:
             return False
         host, process = found
 
-        def kill() -> None:
+        def kill(whom: str) -> None:
+            stage.told("agent killed", whom, host.machine.id)
             process.kill("killed by the plan")
-            # It may come long after it was planned: only now is it known whom it disturbs.
-            self._stage.told("agent killed", f"{process.name}{where}", host.machine.id)
 
-        where = self._lie_in_wait(process, deed, kill)
-        return True
+        self._lie_in_wait(kind, process, deeds, kill)
+        return None
 
-    def _freeze_agent(self, deed: str) -> bool:
-        found, seconds = self._stage.any_agent(), self._stage.while_s()
+    def _freeze_agent(self, kind: str, deeds: Sequence[str]) -> bool | None:
+        stage, found, seconds = self._stage, self._stage.any_agent(), self._stage.while_s()
         if found is None or found[1].frozen:
             return False
         host, process = found
 
-        def freeze() -> None:
+        def freeze(whom: str) -> None:
+            text = f"{whom} for {seconds:.0f} s"
+            stage.told("agent frozen", text, host.machine.id, seconds + AFTERWARDS_S)
             process.freeze()
-            self._stage.clock.after(seconds, lambda: host.thaw_agent(process))
-            text = f"{process.name}{where} for {seconds:.0f} s"
-            self._stage.told("agent frozen", text, host.machine.id, seconds + AFTERWARDS_S)
+            stage.clock.after(seconds, lambda: self._thaw(process, lambda: host.thaw_agent(process)))
 
-        where = self._lie_in_wait(process, deed, freeze)
-        return True
+        self._lie_in_wait(kind, process, deeds, freeze)
+        return None
 
     def _pause_machine(self) -> bool:
         found, seconds = self._stage.any_agent(), self._stage.while_s()

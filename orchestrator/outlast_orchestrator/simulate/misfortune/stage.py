@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from outlast_orchestrator.simulate.bucket import BucketServer
 from outlast_orchestrator.simulate.clock import Dice, Process, SimClock
@@ -16,7 +16,9 @@ from outlast_orchestrator.simulate.plan import Plan
 from outlast_orchestrator.simulate.provider import CloudApi
 from outlast_orchestrator.simulate.store import MemoryStore
 
-Kind = tuple[str, float, Callable[[], bool]]  # name, weight, and what does it: False when nobody is there
+# Name, weight, and what does it. False: nobody is there to hit; None: it lies in wait, and is counted when
+# it strikes.
+Kind = tuple[str, float, Callable[[], bool | None]]
 
 
 @dataclass
@@ -31,7 +33,11 @@ class Stage:
     hosts: dict[str, Host]
     plan: Plan
     dice: Dice
+    counts: dict[str, int] = field(default_factory=dict)
     rough_until_s: float = 0.0  # of the bucket, for whom may be excused
+
+    def struck(self, kind: str) -> None:
+        self.counts[kind] = self.counts.get(kind, 0) + 1
 
     def told(self, kind: str, text: str, machine: str = "", seconds: float = 0.0) -> bool:
         self.history.record(self.clock.now_s, Fault(kind, text, machine, self.clock.now_s + seconds))
