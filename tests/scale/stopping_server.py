@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,7 +34,8 @@ class Trap:
     def __call__(self, point: str) -> None:
         if self._file.exists() and self._file.read_text() == point:
             self._file.unlink()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this thread: sent to the process, another thread may take it, and this one goes on a while.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
 
     def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def trapped(*args: Any, **more: Any) -> Any:

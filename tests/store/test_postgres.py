@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from typing import TypeVar
 
+import psycopg
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -173,3 +174,37 @@ def test_events_of_several_writers_are_never_passed_by(database: str) -> None:
         reader.join(LIMIT_S)
         assert len(seen) == 1 + AT_ONCE * 10
         assert seen == sorted(seen)
+
+
+def test_a_leader_that_stands_still_inside_a_batch_gives_its_locks_up(
+    database: str, postgres_server: Postgres
+) -> None:
+    """Suspended between a statement and the batch's Sync: its session counts as active, not as idle."""
+    with closing(open_store(database + IMPATIENT, SystemClock())) as other:
+        term = other.lead("leader", 0.5)
+        assert term is not None
+        other.submit(job(), SAID)
+        name = str(other.engine.url.database)
+        lost = pytest.raises(psycopg.OperationalError)
+        with lost, postgres_server.connect(name) as sleeper, sleeper.pipeline():
+            sleeper.execute("BEGIN")
+            sleeper.execute("UPDATE leadership SET beat = beat + 1")
+            sleeper.execute("UPDATE jobs SET name = 'stolen' RETURNING name").fetchone()
+            assert _await_lead(other, "other").number == term.number + 1
+            sleeper.execute("COMMIT")
+        assert [one.name for one in other.jobs()] == ["hello"]
+
+
+def test_a_session_that_only_waits_its_turn_is_left_alone(database: str, postgres_server: Postgres) -> None:
+    """A transaction that moves is not ended, however long somebody waits for its lock."""
+    with closing(open_store(database + IMPATIENT, SystemClock())) as other:
+        assert other.lead("leader", 0.5) is not None
+        with postgres_server.connect(str(other.engine.url.database)) as busy:
+            busy.execute("BEGIN")
+            busy.execute("UPDATE leadership SET beat = beat + 1")
+            for _ in range(4):
+                busy.execute("SELECT pg_sleep(0.1)")
+                with pytest.raises(StoreError, match="locked by another process"):
+                    other.lead("leader", 0.5)
+            busy.execute("COMMIT")
+        assert other.lead("leader", 0.5) is not None

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError, SQLAlchemyError
 from sqlalchemy.pool import StaticPool
 from sqlmodel import Session
 
 from outlast_orchestrator.core.errors import StoreError
+from outlast_orchestrator.store.sleepers import end_sleepers, waited_for_a_lock
 
 BUSY_TIMEOUT_MS = 5_000
 _WRITES = "outlast_writes"  # execution option: this transaction will write
@@ -91,8 +92,14 @@ def reading(engine: Engine) -> Iterator[Session]:
 def writing(engine: Engine) -> Iterator[Session]:
     """All or nothing, and durable on return. Raises StoreError."""
     writer = engine.execution_options(**{_WRITES: True})
-    with translated(engine), Session(writer) as session, session.begin():
-        yield session
+    with translated(engine):
+        try:
+            with Session(writer) as session, session.begin():
+                yield session
+        except OperationalError as error:
+            if waited_for_a_lock(error):
+                end_sleepers(engine)
+            raise
 
 
 @contextmanager
