@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from outlast.ports import Bucket
+from outlast.ports import Bucket, Missing
 from outlast.protocol.codec import FormatError, dump, load
 
 OBJECTS = "outputs/.objects/"
@@ -67,4 +67,12 @@ def newest_index(bucket: Bucket) -> OutputIndex | None:
 
 
 def write_index(bucket: Bucket, index: OutputIndex) -> None:
-    bucket.put(index_key(index.generation), dump(index))
+    """Over the version that was just read: an earlier write of ours whose answer never came, and which
+    arrives late, then fails instead of undoing this one. Raises Exists, Conflict, Unsure, Denied."""
+    key, body = index_key(index.generation), dump(index)
+    try:
+        version = bucket.get(key).version
+    except Missing:
+        bucket.create(key, body)
+        return
+    bucket.replace(key, body, version)

@@ -9,7 +9,7 @@ from tests.agent.loop.scene import WORK, pointer
 from tests.fakes.bucket import Fault, MemoryBucket
 
 from outlast.bucket.outcomes import Fenced, Mine, Stop
-from outlast.bucket.outputs import newest_index
+from outlast.bucket.outputs import FORMAT, OutputIndex, newest_index, write_index
 from outlast.clock import SystemRuntime
 from outlast.lease import LeasedBucket
 from outlast.news import Looked, News, OutputsFinished, StraySeen, Trouble, Wrote
@@ -146,7 +146,7 @@ def test_outputs_are_uploaded_while_training_runs_and_again_when_they_change() -
 
 def test_outputs_count_as_verified_only_when_they_were_seen_whole() -> None:
     bucket, runtime = MemoryBucket(), SystemRuntime()
-    bucket.faults.append(Fault("put", "outputs/index-g1.json", "dropped"))
+    bucket.faults.append(Fault("create", "outputs/index-g1.json", "dropped"))
     mailbox = runtime.mailbox()
     task = OutputsTask(runtime, bucket, Files({"a.csv": b"1", "b.csv": b"22"}), mailbox.put, 60.0)
     task.finish(1, LEAVES, Flag())
@@ -158,6 +158,29 @@ def test_outputs_count_as_verified_only_when_they_were_seen_whole() -> None:
     index = newest_index(bucket)
     assert index is not None
     assert index.complete
+
+
+def test_an_index_that_arrives_late_does_not_undo_the_one_of_the_end() -> None:
+    """A rough bucket swallowed an index of the time of training; it arrives minutes after the end."""
+    for verb, there_before in (("create", False), ("replace", True)):
+        bucket, files, runtime = MemoryBucket(), Files({"a.csv": b"1"}), SystemRuntime()
+        if there_before:
+            write_index(bucket, OutputIndex(FORMAT, 1, ()))
+        bucket.fail("late", verb, "outputs/index-g1.json")
+        mailbox = runtime.mailbox()
+        task = OutputsTask(runtime, bucket, files, mailbox.put, 0.02)
+        task.follow(1, LEAVES)
+        _until(lambda bucket=bucket: not bucket.faults)
+        files.files["a.csv"] = b"1\n2"
+        task.finish(1, LEAVES, Flag())
+        news = heard(mailbox)
+        assert isinstance(news, OutputsFinished)
+        assert "verified" in str(news.outcome)
+        bucket.deliver()
+        index = newest_index(bucket)
+        assert index is not None
+        assert index.complete
+        assert _sizes(bucket) == {"a.csv": 3}
 
 
 def test_the_highest_generations_index_counts() -> None:
