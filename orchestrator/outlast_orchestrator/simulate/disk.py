@@ -45,7 +45,8 @@ class NodeDisk:
     outputs: Files = field(default_factory=dict)
     log: bytearray = field(default_factory=bytearray)
     prepared: bool = False
-    alive_s: float = 0.0  # when the agent last touched the dead-man switch's file
+    alive_s: float = 0.0  # when the agent last touched the dead-man switch's file; until then the boot
+    touched: bool = False  # that file is there
 
     def saved(self, step: int, files: Files) -> None:
         self.saves.append((step, files))
@@ -197,4 +198,4 @@ class SimDisk:
         self._clock.step()
 
     def alive(self) -> None:
-        self._disk.alive_s = self._clock.now_s
+        self._disk.alive_s, self._disk.touched = self._clock.now_s, True

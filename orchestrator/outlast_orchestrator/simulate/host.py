@@ -31,7 +31,7 @@ RESTARTS_MAX = 5
 RESTART_AFTER_S = 5.0
 DEADMAN_LOOK_S = 60.0
 DEADMAN_S = 900.0  # an agent that has not touched its file for so long is hung
-NOT_INSTALLED_S = 1800.0
+NOT_INSTALLED_S = 1800.0  # until an agent has touched it for the first time, as in the real script
 
 
 @dataclass
@@ -188,6 +188,6 @@ class Host:
         idle_s = self._clock.now_s - self.disk.alive_s
         if self.paused:
             self.disk.alive_s += DEADMAN_LOOK_S  # its own clock stands still too
-        elif idle_s >= (NOT_INSTALLED_S if self._config is None else DEADMAN_S):
+        elif idle_s >= (DEADMAN_S if self.disk.touched else NOT_INSTALLED_S):
             self.power_off(f"{DEADMAN_SAYS} {idle_s:.0f} s")
         self._clock.after(DEADMAN_LOOK_S, self._deadman)
