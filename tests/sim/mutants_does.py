@@ -62,4 +62,30 @@ DOES = (
         HARSH,
         seed=14,
     ),
+    Mutant(
+        "who trains needs no machine",
+        (
+            edit(
+                f"{CORE}.rules.machine_room:release_machines",
+                "for a in sheet.open_attempts()",
+                "for a in sheet.open_attempts() if not a.claimed",
+            ),
+        ),
+        ("no healthy machine is ended",),
+        own=True,
+    ),
+    Mutant(
+        "a node that is silent for a while is given up on as one that never came up",
+        (
+            edit(
+                f"{CORE}.rules.machine_room:_give_up_on_boot",
+                "if machine.record.phase is not InstancePhase.BOOTING",
+                "if machine.heard is not None and machine.heard.silent_s > 60.0:\n"
+                "        terminate(sheet, machine, 'silent')\n"
+                "    if machine.record.phase is not InstancePhase.BOOTING",
+            ),
+        ),
+        ("no healthy machine is ended",),
+        own=True,
+    ),
 )

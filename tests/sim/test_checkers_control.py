@@ -96,6 +96,42 @@ def test_no_healthy_machine_is_ended() -> None:
     assert told(Healthy(heard), [stored(job()), notice("i-1", 5.0), wrote(POINTER, CLAIM), (1000.0, ENDS)])
 
 
+def test_an_end_that_was_decided_when_the_lease_was_over_is_repeated() -> None:
+    """It was silent beyond its lease when its end was decided; the call got no answer, the node woke and
+    wrote, and the call was repeated. A decision that was taken while it could write excuses nothing."""
+    begin: Story = [stored(job()), launched("i-1"), (10.0, wrote(POINTER, CLAIM))]
+    decided = stored(instance(InstancePhase.TERMINATING, id="i-1"))
+    contact = {"i-1": 100.0}
+
+    def wakes(checker: Healthy, *then: tuple[float, Fact]) -> list[str]:
+        contact["i-1"] = 990.0
+        for at_s, fact in then:
+            checker.see(at_s, fact)
+        return [one.text for one in checker.violations]
+
+    asleep, awake = Healthy(contact), Healthy(contact)
+    assert told(asleep, [*begin, (800.0, decided), (800.0, ENDS)]) == []
+    assert wakes(asleep, (1000.0, ENDS), (1000.0, decided), (1010.0, ENDS)) == []
+    # The store comes from a backup of before: this decision is not in it any more, so it excuses nothing.
+    assert (
+        wakes(
+            asleep,
+            (1020.0, StoreWrote(FROM_BACKUP, (instance(InstancePhase.TERMINATING, id="i-1"),), ())),
+            (1030.0, ENDS),
+        )
+        == []
+    )
+    assert wakes(
+        asleep,
+        (1040.0, StoreWrote(FROM_BACKUP, (instance(InstancePhase.READY, id="i-1"),), ())),
+        (1050.0, ENDS),
+    )
+    contact["i-1"] = 100.0
+    early: Story = [*begin, (400.0, decided), (800.0, decided)]
+    assert told(awake, early) == []
+    assert wakes(awake, (1000.0, ENDS))
+
+
 def test_pointers_are_read_before_anything_is_ended() -> None:
     known = StoreWrote(FROM_BACKUP, (job(),), ())
     begin: Story = [launched("i-1"), RESTORED, known]

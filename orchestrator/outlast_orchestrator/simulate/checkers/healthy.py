@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from outlast.protocol.limits import LEASE_S
 from outlast.protocol.objects import PointerState
-from outlast_orchestrator.core.types import Job
+from outlast_orchestrator.core.types import Instance, InstancePhase, Job
 from outlast_orchestrator.simulate.checkers.base import Checker, Move, machine_of
 from outlast_orchestrator.simulate.history import (
     FROM_BACKUP,
@@ -33,6 +33,10 @@ class Healthy(Checker):
         self._wishes: dict[str, int] = {}  # job → how often a person wanted something
         self._claimed_s: dict[str, float] = {}  # machine → when
         self._ended: set[str] = set()
+        # Machine → whether its lease was over when its end was decided. The decision is in the store and
+        # stands until the machine is gone: its call is repeated, by the next controller too, and a node
+        # that was frozen may wake meanwhile. (It is fenced by its successor; its writer stays closed.)
+        self._decided: dict[str, bool] = {}
 
     def moved(self, move: Move) -> None:
         machine, before, after = machine_of(move.by), move.before, move.after
@@ -44,12 +48,11 @@ class Healthy(Checker):
             self._owners[machine] = move.job
             self._claimed_s[machine] = self.now_s
             self._reasons.pop(machine, None)
+            self._decided.pop(machine, None)
 
     def saw(self, fact: Fact) -> None:
-        if isinstance(fact, StoreWrote) and fact.by != FROM_BACKUP:
-            for row in fact.rows:
-                if isinstance(row, Job):
-                    self._wishes[row.id] = self._wishes.get(row.id, 0) + 1
+        if isinstance(fact, StoreWrote):
+            self._stored(fact)
         elif isinstance(fact, Noticed):
             self._reasons[fact.machine] = "it had notice"
         elif isinstance(fact, TrainerEnded):
@@ -61,14 +64,34 @@ class Healthy(Checker):
         elif isinstance(fact, TerminateAsked) and fact.machine in self._owners:
             self._judge(fact)
 
+    def _stored(self, fact: StoreWrote) -> None:
+        doomed = {row.id for row in fact.rows if isinstance(row, Instance) and _is_doomed(row)}
+        if fact.by == FROM_BACKUP:
+            # What was decided after the backup is forgotten: should it end now, that is decided anew.
+            self._decided = {machine: over for machine, over in self._decided.items() if machine in doomed}
+            return
+        for row in fact.rows:
+            if isinstance(row, Job):
+                self._wishes[row.id] = self._wishes.get(row.id, 0) + 1
+        for machine in doomed & self._owners.keys():
+            self._decided.setdefault(machine, self._silent_s(machine) >= LEASE_S)
+
+    def _silent_s(self, machine: str) -> float:
+        return self.now_s - max(self._contact_s.get(machine, 0.0), self._claimed_s[machine])
+
     def _judge(self, asked: TerminateAsked) -> None:
         machine, job = asked.machine, self._owners[asked.machine]
         # A wish may be carried out on a claim that it did not foresee; submitting the job is the first one.
         wished = self._wishes.get(job, 0) > 1
-        silent_s = self.now_s - max(self._contact_s.get(machine, 0.0), self._claimed_s[machine])
-        if machine in self._ended or machine in self._reasons or wished or silent_s >= LEASE_S:
+        silent_s = self._silent_s(machine)
+        over = silent_s >= LEASE_S or self._decided.get(machine, False)
+        if machine in self._ended or machine in self._reasons or wished or over:
             return
         self.broken(
             f"{job}: {asked.by} ended {machine}, which trains and could write {silent_s:.0f} s ago, and "
             "nobody wished it"
         )
+
+
+def _is_doomed(row: Instance) -> bool:
+    return row.phase is InstancePhase.TERMINATING
