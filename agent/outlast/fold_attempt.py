@@ -55,6 +55,15 @@ def fold_attempt(view: AgentView, news: object) -> AgentView:
         return view
     if getattr(news, "generation", None) != assignment.generation:
         return view
+    folded = _folded(view, assignment, news)
+    after = folded.assignment
+    if after is not None and assignment.fenced_why and assignment.failure is None and after.failure:
+        # Read together with the word that it is superseded, and after it: no failure of the job either.
+        return with_assignment(folded, replace(after, failure=None))
+    return folded
+
+
+def _folded(view: AgentView, assignment: Assignment, news: object) -> AgentView:
     if isinstance(news, SAVING_NEWS):
         return fold_saving(view, assignment, news)
     if isinstance(news, (Prepared, Remembered)):

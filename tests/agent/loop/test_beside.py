@@ -53,6 +53,15 @@ def test_what_fails_while_another_attempt_owns_the_job_is_no_failure_of_the_job(
     assert scene.assignment.failure is None
 
 
+def test_a_failure_read_right_after_the_word_of_being_superseded_is_none_of_the_job() -> None:
+    """It wakes with both in its mailbox: the routine look's answer first, then its restore's."""
+    scene = Scene().claimed(ref(7))
+    nothing = Failure("restore", "none of 1 checkpoints verifies", fatal=True)
+    scene.hear(Looked(1, Fenced("generation 2 owns the job")), Restored(1, nothing))
+    assert scene.is_(AgentState.FENCED)
+    assert scene.assignment.failure is None
+
+
 def test_a_look_that_shows_our_own_release_is_no_alarm() -> None:
     scene = Scene().running()
     assert scene.hear(Looked(1, Applied(pointer(), "mine"))) == []
