@@ -137,7 +137,7 @@ def test_an_uncertain_launch_is_repeated_with_the_same_token_and_nothing_else_is
     first = view(
         progress=Progress("j1", generation_max=1),
         attempts=(waiting(1, "m1", phase=AttemptPhase.PREPARING),),
-        instances=(launching(Asked.INTENDED),),
+        instances=(launching(Asked.INTENDED, absent_s=(NOW_S - 3,)),),
         done=done,
     )
     decision = decided(first)
@@ -149,7 +149,7 @@ def test_an_uncertain_launch_is_repeated_with_the_same_token_and_nothing_else_is
 @pytest.mark.parametrize("intended_at", [NOW_AT - 3000, NOW_AT + 1800])
 def test_a_token_is_never_sent_after_its_life(intended_at: float) -> None:
     """Nor when its age is unknown: another controller with another clock wrote it "in the future"."""
-    old = launching(Asked.UNSURE)
+    old = launching(Asked.UNSURE, absent_s=(NOW_S - 3,))
     old = replace(old, record=replace(old.record, intended_at=intended_at))
     decision = decided(
         view(
@@ -159,6 +159,24 @@ def test_a_token_is_never_sent_after_its_life(intended_at: float) -> None:
         )
     )
     assert not actions(decision, Launch)
+
+
+def test_a_token_is_sent_again_only_after_a_look_whether_its_machine_is_there() -> None:
+    """A controller whose clock is an hour behind, started after another one: an intent of an hour ago looks
+    young to it. Had its machine come to be, a second one would be launched beside it."""
+
+    def sends(*absent_s: float) -> bool:
+        young = launching(Asked.UNSURE, absent_s=absent_s)
+        start = view(
+            progress=Progress("j1", generation_max=1),
+            attempts=(waiting(1, "m1", phase=AttemptPhase.PREPARING),),
+            instances=(young,),
+        )
+        return bool(actions(decided(start), Launch))
+
+    assert not sends()
+    assert not sends(NOW_S - 21)  # begun before this controller started, or before the last answer
+    assert sends(NOW_S - 3)
 
 
 def test_an_uncertain_launch_is_given_up_only_after_the_lag_and_three_listings() -> None:

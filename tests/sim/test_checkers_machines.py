@@ -70,6 +70,17 @@ def test_uncertain() -> None:
     assert told(Uncertain(), [(0.0, LaunchAsked(LAUNCH)), (5000.0, LaunchAsked(LAUNCH))])
 
 
+def test_a_token_that_only_seems_young_may_be_sent_after_a_look() -> None:
+    first, look = (0.0, LaunchAsked(LAUNCH, "c1")), (4000.0, Listed("east", (), (), "c2"))
+    again = (4100.0, LaunchAsked(LAUNCH, "c2", -3600.0))
+    assert told(Uncertain(), [first, look, again]) == []
+    assert told(Uncertain(), [first, again])
+    assert told(Uncertain(), [first, look, (4100.0, LaunchAsked(LAUNCH, "c2"))])
+    assert told(Uncertain(), [first, look, (8000.0, LaunchAsked(LAUNCH, "c2", -3600.0))])
+    assert told(Uncertain(), [first, launched("i-1"), look, again])
+    assert told(Uncertain(), [first, (4000.0, Listed("east", (), (), "c1")), again])
+
+
 def test_intent() -> None:
     assert told(Intent(), [LaunchAsked(LAUNCH)])
     assert told(Intent(), [stored(instance(InstancePhase.LAUNCHING)), LaunchAsked(LAUNCH)]) == []

@@ -53,6 +53,7 @@ class Launched:
 class LaunchAsked:
     request: LaunchRequest
     by: str = ""
+    skew_s: float = 0.0  # how wrong the asking controller's wall clock is
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Listed:
     region: str
     machines: tuple[str, ...]
     tokens: tuple[str, ...]
+    by: str = ""  # that controller
 
 
 @dataclass(frozen=True)

@@ -135,7 +135,9 @@ class SimProvider:
 
     def launch(self, request: LaunchRequest) -> None:
         history = self._cloud.history
-        history.record(self._world.now_s, LaunchAsked(request, self._by()))
+        asking = self._world.current()
+        skew_s = 0.0 if asking is None else asking.skew_s
+        history.record(self._world.now_s, LaunchAsked(request, self._by(), skew_s))
         answer = "unsure"
         try:
             self._cross("launch")
@@ -173,7 +175,7 @@ class SimProvider:
         shown = self._api.show(region)
         self._cloud.history.record(
             self._world.now_s,
-            Listed(region, tuple(m.id for m in shown), tuple(m.request.token for m in shown)),
+            Listed(region, tuple(m.id for m in shown), tuple(m.request.token for m in shown), self._by()),
         )
         return RegionListing(NAME, region, begun_s, tuple(self._seen(m) for m in shown))
 

@@ -122,7 +122,10 @@ def _ask(sheet: Sheet, launch_id: str) -> None:
         due = view.now_s - machine.asked_s >= REPEAT_LAUNCH_S
         # From the future: this controller's clock is behind the one that wrote it, and its age is unknown.
         young = 0.0 <= view.now_at - record.intended_at < view.limits.token_life_s
-        if not in_flight and due and young:
+        # And this clock may be wrong, if another controller wrote it: whoever has looked first sends a token
+        # that has outlived itself at most for a machine that is not there.
+        looked = any(begun_s > machine.asked_s for begun_s in machine.absent_s)
+        if not in_flight and due and young and looked:
             sheet.call(Launch(record))
     if record.phase is InstancePhase.BOOTING and machine.seen is not None:
         running = machine.seen.state is CloudState.RUNNING
