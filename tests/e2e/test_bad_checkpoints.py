@@ -119,7 +119,7 @@ def test_when_the_newest_checkpoint_is_damaged_its_parent_is_used_and_that_is_to
     file.write_bytes(body)
     listed = shared.outlast("checkpoints", "ls", name, "--json").json["checkpoints"]
     parent = listed[1]["step"]
-    assert parent < listed[0]["step"]
+    assert parent <= listed[0]["step"]  # equal: the final save of the pause may find no newer step
     shared.outlast("resume", name)
     shared.until_saved(job, 2)
     assert first_steps(_steps(shared, name))[2] == parent + 1

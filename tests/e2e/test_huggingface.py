@@ -16,7 +16,7 @@ SCRIPT = Path(__file__).with_name("hf_train.py")
 STEPS = 140
 STEP_S = 0.25
 LIMIT_S = 120.0
-NOTICE_S = 25.0
+NOTICE_S = 60.0  # it leaves as soon as it has saved; a busy machine may need long for that
 RUN = f"{PYTHON} train.py --output_dir checkpoints --max_steps {STEPS}"
 QUIET = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
 
