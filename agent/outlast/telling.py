@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from outlast.acts import Release
 from outlast.leave import leaving
 from outlast.protocol.messages import AgentState, Notice, Report, SaveStatus, WriterRef
+from outlast.verdict import verdict
 from outlast.view import AgentView, Assignment, Chore, Saving, Stage
 
 CHANGE_EVERY_S = 0.2  # a change is told at once, but not in a rush of reports
@@ -22,11 +24,20 @@ def state_of(view: AgentView) -> AgentState:
     if not assignment.claimed:
         ready = assignment.prepare is Chore.DONE and assignment.remember is Chore.DONE
         return AgentState.WAITING if ready else AgentState.PREPARING
-    if leaving(view, assignment) is not None:
+    if leaving(view, assignment) is not None or _leaves_all_the_same(assignment):
         return AgentState.DRAINING
     if assignment.trainer.stage in (Stage.NONE, Stage.STARTING):
         return AgentState.RESTORING
     return AgentState.RUNNING
+
+
+def _leaves_all_the_same(assignment: Assignment) -> bool:
+    """Its reason to leave was withdrawn too late: who hears RUNNING would send the replacement away."""
+    trainer = assignment.trainer
+    if trainer.progress.answer is not None and trainer.progress.answer.leaving:
+        return True
+    ended = trainer.exit is not None or trainer.stage not in (Stage.NONE, Stage.STARTING, Stage.ALIVE)
+    return ended and isinstance(verdict(assignment, None), Release)
 
 
 def asking(view: AgentView) -> WriterRef | None:

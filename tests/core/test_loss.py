@@ -150,6 +150,19 @@ def test_a_withdrawn_notice_abandons_the_replacement() -> None:
     assert [c.kind for c in told(decision, "m2") or ()] == [CommandKind.ABANDON]
 
 
+@pytest.mark.parametrize(("generation", "state"), [(0, AgentState.IDLE), (1, AgentState.DRAINING)])
+def test_a_notice_that_was_withdrawn_from_a_node_that_no_longer_trains_keeps_the_replacement(
+    generation: int, state: AgentState
+) -> None:
+    """Its agent was restarted (so it speaks of no attempt, and will release), or its trainer has left."""
+    leaves = machine("m1", heard("m1", generation, state))
+    spare = machine("m2", heard("m2", 2, AgentState.WAITING))
+    before = running(attempts=(attempt(1, "m1", noticed=True), waiting(2, "m2")), instances=(leaves, spare))
+    view = after(before)
+    assert view.attempts[0].noticed
+    assert not view.attempts[1].abandoned
+
+
 def test_an_abandoned_attempt_ends_when_it_acknowledged_and_the_pointer_does_not_name_it() -> None:
     gave_up = heard("m2", 2, AgentState.ABANDONED, state_s=NOW_S - 1)
     before = running(

@@ -9,8 +9,8 @@ from tests.agent.loop.scene import ASSIGN, WORK, Scene, none_of, only, pointer, 
 from outlast.acts import AskSave, Kill, Leave, Release, Stay, Upload
 from outlast.bucket.outcomes import Applied
 from outlast.cadence import leave_by_s
-from outlast.news import Closed, ShutdownAsked
-from outlast.node_ports import TrainerProgress
+from outlast.news import Closed, Killed, Settled, ShutdownAsked, TrainerLooked
+from outlast.node_ports import TrainerExit, TrainerProgress
 from outlast.protocol.messages import AgentState, CheckpointPlan, Command, CommandKind
 from outlast.protocol.objects import PointerState
 from outlast.trainer_contract import SaveAnswer
@@ -137,7 +137,30 @@ def test_withdrawn_after_the_trainer_has_left_it_is_a_new_attempt() -> None:
     leaving = replace(POLLS, answer=SaveAnswer("r", 6, leaving=True))
     scene.progress(leaving)
     scene.withdrawn()
+    assert scene.is_(AgentState.DRAINING)
     only(scene.exits(0, leaving), Release)
+    assert scene.is_(AgentState.DRAINING)
+
+
+def test_withdrawn_while_the_last_save_is_on_its_way_it_does_not_claim_to_train() -> None:
+    """The controller would send the replacement away, and then need another one."""
+    scene = Scene().running()
+    scene.notice(120.0)
+    scene.saves(5)
+    exited = TrainerExit(0, "")
+    scene.hear(TrainerLooked(1, exited, TrainerProgress(step=5)))
+    scene.hear(Killed(1, exited, TrainerProgress(step=5)))
+    scene.withdrawn()
+    assert scene.is_(AgentState.DRAINING)
+    scene.hear(Settled(1))
+    assert scene.is_(AgentState.DRAINING)
+    only(scene.uploads(5), Release)
+
+
+def test_a_trainer_that_ended_by_itself_does_not_drain() -> None:
+    scene = Scene().running()
+    scene.exits(1)
+    assert not scene.is_(AgentState.DRAINING)
 
 
 def test_withdrawn_after_the_release_changes_nothing() -> None:

@@ -67,12 +67,19 @@ def _follow_notice(sheet: Sheet, attempt: Attempt) -> Attempt:
     noticed = any(is_noticed(m) for m in machines)
     if noticed and not attempt.noticed:
         return sheet.set_attempt(attempt, noticed=True)
-    told = machines and all(m.heard is not None and not is_silent(m, sheet.view.limits) for m in machines)
-    if attempt.noticed and not noticed and told and attempt.phase is AttemptPhase.RUNNING:
+    if attempt.noticed and not noticed and machines and all(_trains(sheet, attempt, m) for m in machines):
         # Only the node itself can take a notice back, and only while it still trains.
         sheet.log(Kind.NOTICE_WITHDRAWN, "the node says that its notice is gone; it goes on", attempt)
         return sheet.set_attempt(attempt, noticed=False)
     return attempt
+
+
+def _trains(sheet: Sheet, attempt: Attempt, machine: InstanceView) -> bool:
+    """By its own word of now. An agent that was restarted speaks of no attempt: its trainer died with it."""
+    if machine.heard is None or is_silent(machine, sheet.view.limits):
+        return False
+    report = machine.heard.report
+    return report.generation == attempt.generation and report.state is AgentState.RUNNING
 
 
 def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
