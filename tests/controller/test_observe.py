@@ -140,6 +140,16 @@ def test_silence_stops_growing_while_the_bucket_can_not_be_read(stage: Stage) ->
     assert heard.silent_s > 12.0
 
 
+def test_a_decision_knows_how_old_the_look_is_that_showed_no_life(stage: Stage) -> None:
+    stage.settle()
+    stage.nodes.receive(report())
+    stage.tick(30)
+    assert 0.0 <= machine(stage).unread_s <= 5.0
+    stage.buckets.down = True
+    stage.tick(30)
+    assert 25.0 <= machine(stage).unread_s <= 35.0
+
+
 def test_a_status_object_that_changes_is_a_sign_of_life(stage: Stage) -> None:
     """The network to the API is cut; the node writes to the bucket every ten seconds."""
     stage.settle()

@@ -209,6 +209,7 @@ class Observer:
             region_problem=self._region_problem(record, now_s),
             heard=heard,
             unheard_s=machine.unheard_s,
+            unread_s=now_s - self._world.storage(record.job).status_read_s,
             asked_s=machine.asked_s,
             terminate_s=machine.terminate_s,
             install_s=machine.install_s,

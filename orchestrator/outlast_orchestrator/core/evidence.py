@@ -52,6 +52,15 @@ def is_silent(machine: InstanceView, limits: Limits) -> bool:
     return silence_s(machine) >= limits.silent_after_s
 
 
+def lease_ends_in_s(machine: InstanceView, limits: Limits) -> float:
+    """Until its attempt may be closed for silence alone; below 0: now.
+
+    Silence is proven up to the newest look into the bucket, not up to now: a node that was frozen may have
+    woken since, and what can't be undone waits for the next look.
+    """
+    return limits.lease_s + limits.lease_margin_s - (silence_s(machine) - machine.unread_s)
+
+
 def lease_is_over(machine: InstanceView, limits: Limits) -> bool:
-    """The agent has certainly stopped its trainer: it does so by itself when its lease ends."""
-    return silence_s(machine) > limits.lease_s + limits.lease_margin_s
+    """The agent has stopped its trainer, as it does by itself when its lease ends, or stood still itself."""
+    return lease_ends_in_s(machine, limits) < 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from outlast_orchestrator.core.evidence import silence_s
+from outlast_orchestrator.core.evidence import lease_ends_in_s
 from outlast_orchestrator.core.rules.claimed import is_unreachable
 from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.sheet import Sheet
@@ -52,7 +52,7 @@ def _of_claimed(sheet: Sheet, claimed: Attempt, waiting: Attempt | None) -> None
             f"generation {claimed.generation} is not heard from{problem}; nothing is done while it may live: "
             f"it counts as lost after {closes_s:.0f} s of silence, or when the cloud says that it is gone",
         )
-        sheet.wake_in(min(5.0, max(0.1, closes_s - silence_s(lost))))
+        sheet.wake_in(min(5.0, max(0.1, lease_ends_in_s(lost, limits))))
         return
     if claimed.noticed:
         replacement = f"generation {waiting.generation} gets ready" if waiting else "a replacement is planned"

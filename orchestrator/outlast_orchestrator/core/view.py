@@ -100,6 +100,7 @@ class InstanceView:
     region_problem: str = ""  # why its region can't be listed now
     heard: Heard | None = None
     unheard_s: float = 0.0  # with `heard` None: for how long we could have heard it
+    unread_s: float = 0.0  # how long ago the newest reading of its status object was begun
     asked_s: float = NEVER_S  # when this controller last got an answer to its launch call, or started
     terminate_s: float = NEVER_S  # when this controller's last terminate call ended
     install_s: float = NEVER_S  # when this controller's last install call ended
