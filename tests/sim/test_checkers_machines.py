@@ -38,6 +38,7 @@ from outlast_orchestrator.simulate.history import (
     MachineEnded,
     ProcessDied,
     TrainerEnded,
+    Wrote,
 )
 from outlast_orchestrator.simulate.trainer import final_state
 
@@ -89,9 +90,22 @@ def test_intent() -> None:
 def test_cause() -> None:
     first, second = stored(attempt(1)), stored(attempt(2))
     begin: Story = [stored(job()), launched("i-1"), first]
-    assert told(Cause({"i-1": 50.0}), [*begin, second])
-    assert told(Cause({"i-1": 50.0}), [*begin, MachineEnded("i-1", "taken"), second]) == []
-    assert told(Cause({"i-1": 50.0}), [*begin, (5000.0, second)]) == []
+    assert told(Cause({"i-1": 50.0}, {}), [*begin, second])
+    assert told(Cause({"i-1": 50.0}, {}), [*begin, MachineEnded("i-1", "taken"), second]) == []
+    assert told(Cause({"i-1": 50.0}, {}), [*begin, (5000.0, second)]) == []
+
+
+def test_a_node_that_no_controller_can_hear_is_a_cause_although_it_writes() -> None:
+    """It was cut off before it was told of its attempt; its idle status keeps only its own lease."""
+    begin: Story = [stored(job()), launched("i-1"), stored(attempt(1))]
+    idle = Wrote("agent/i-1/1", f"jobs/{JOB}/status/idle-l1.json", b"{}", None)
+    of_attempt = Wrote("agent/i-1/1", f"jobs/{JOB}/status/g1-r0.json", b"{}", None)
+    second = (1000.0, stored(attempt(2)))
+    heard = {"i-1": 990.0}
+    assert told(Cause(heard, {"i-1": 300.0}), [*begin, (990.0, idle), second]) == []
+    assert told(Cause(heard, {"i-1": 500.0}), [*begin, (990.0, idle), second])
+    assert told(Cause(heard, {"i-1": 300.0}), [*begin, (990.0, of_attempt), second])
+    assert told(Cause(heard, {"i-1": 300.0}), [*begin, (980.0, of_attempt), (990.0, idle), second])
 
 
 # jobs

@@ -47,9 +47,14 @@ class Surroundings:
     run_agent: Callable[[AgentConfig, Runtime, Link, Bucket, Node], None]
     dice: Dice
     contact_s: dict[str, float] = field(default_factory=dict)  # machine → its last successful write
+    told_s: dict[str, float] = field(default_factory=dict)  # … to a controller
 
     def contact(self, machine: str, sent_s: float) -> None:
         self.contact_s[machine] = max(sent_s, self.contact_s.get(machine, 0.0))
+
+    def told(self, machine: str, sent_s: float) -> None:
+        self.told_s[machine] = max(sent_s, self.told_s.get(machine, 0.0))
+        self.contact(machine, sent_s)
 
 
 class SimNotices:
@@ -139,7 +144,7 @@ class Host:
         runtime = ProcessRuntime(process, clock.stream(name))
         link = self._link = SimLink(
             clock, around.network, around.door, self.machine.id, config.instance, config.job,
-            runtime.mailbox, self._contact,
+            runtime.mailbox, lambda sent_s: around.told(self.machine.id, sent_s),
         )  # fmt: skip
         bucket = SimBucket(
             around.bucket, around.network, self.machine.id, name, job_prefix(config.job), self._contact

@@ -87,7 +87,7 @@ class World:
         )  # fmt: skip
         self.faults = Faults(self.stage)
         self.checkers: list[Checker] = all_checkers(
-            self.around.contact_s, self.faults.able_since_s, self.bucket.bytes_per_s
+            self.around.contact_s, self.around.told_s, self.faults.able_since_s, self.bucket.bytes_per_s
         )
         self.history.add(Panel(self.checkers))
         self.people = People(self.clock, self.store, self.bucket, self.plan)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from outlast.protocol.limits import LEASE_S
 from outlast_orchestrator.core.types import Attempt, Job
-from outlast_orchestrator.simulate.checkers.base import Checker
+from outlast_orchestrator.simulate.checkers.base import Checker, machine_of, path_of
 from outlast_orchestrator.simulate.history import (
     Fact,
     Launched,
@@ -16,7 +16,10 @@ from outlast_orchestrator.simulate.history import (
     ProcessDied,
     StoreWrote,
     TrainerEnded,
+    Wrote,
 )
+
+IDLE_STATUS = "status/idle-"
 
 
 class Cause(Checker):
@@ -24,9 +27,12 @@ class Cause(Checker):
 
     name = "no relaunch without cause"
 
-    def __init__(self, contact_s: Mapping[str, float]) -> None:
+    def __init__(self, contact_s: Mapping[str, float], told_s: Mapping[str, float]) -> None:
         super().__init__()
         self._contact_s = contact_s
+        self._told_s = told_s
+        self._readable_s: dict[str, float] = {}  # machine → its last status of an attempt in the bucket
+        self._idle: set[str] = set()  # machines that now leave a status of no attempt there
         self._newest: dict[str, Attempt] = {}
         self._causes: dict[str, list[str]] = {}
         self._jobs: dict[str, str] = {}  # machine → job
@@ -57,12 +63,21 @@ class Cause(Checker):
             parts = fact.process.split("/")
             if parts[0] == "agent":
                 self._because(self._jobs[parts[1]], "the agent died")
+        elif isinstance(fact, Wrote):
+            self._status(machine_of(fact.by), path_of(fact.key))
         elif isinstance(fact, StoreWrote):
             for row in fact.rows:
                 if isinstance(row, Job):
                     self._because(row.id, "a person's wish")
                 elif isinstance(row, Attempt):
                     self._attempt(row)
+
+    def _status(self, machine: str, path: str) -> None:
+        if path.startswith(IDLE_STATUS):
+            self._idle.add(machine)
+        elif machine and path.startswith("status/"):
+            self._idle.discard(machine)
+            self._readable_s[machine] = self.now_s
 
     def _because(self, job: str, why: str) -> None:
         self._causes.setdefault(job, []).append(why)
@@ -91,7 +106,14 @@ class Cause(Checker):
     def _silent(self, job: str) -> bool:
         """A machine that could not write anywhere for the whole lease is cause enough."""
         return any(
-            self.now_s - max(self._contact_s.get(machine, 0.0), self._born_s[machine]) >= LEASE_S
+            self.now_s - max(self._heard_s(machine), self._born_s[machine]) >= LEASE_S
             for machine, owner in self._alive.items()
             if owner == job
         )
+
+    def _heard_s(self, machine: str) -> float:
+        """A node that has not heard of its attempt leaves its status where no controller looks for one: it
+        keeps its own lease with that. Cut off from the controllers it can't be told to begin either."""
+        if machine not in self._idle:
+            return self._contact_s.get(machine, 0.0)
+        return max(self._told_s.get(machine, 0.0), self._readable_s.get(machine, 0.0))

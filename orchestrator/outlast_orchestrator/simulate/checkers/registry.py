@@ -55,9 +55,13 @@ def bucket_checkers() -> list[Checker]:
 
 
 def all_checkers(
-    contact_s: Mapping[str, float], able_since_s: Callable[[str], float], bytes_per_s: float
+    contact_s: Mapping[str, float],
+    told_s: Mapping[str, float],
+    able_since_s: Callable[[str], float],
+    bytes_per_s: float,
 ) -> list[Checker]:
-    """`contact_s`: each machine's last successful write; `able_since_s`: since when it can do its duty."""
+    """`contact_s`: each machine's last successful write; `told_s`: those to a controller;
+    `able_since_s`: since when it can do its duty."""
     return [
         *bucket_checkers(),
         Closing(contact_s),
@@ -70,7 +74,7 @@ def all_checkers(
         Records(),
         Uncertain(),
         Intent(),
-        Cause(contact_s),
+        Cause(contact_s, told_s),
         Healthy(contact_s),
         DoubleAction(),
         ReadFirst(),
