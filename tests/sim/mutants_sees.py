@@ -14,6 +14,9 @@ CONTROLLER = "outlast_orchestrator.controller"
 
 LIFE = ("gone means gone", "no close without witnesses", "no relaunch without cause")
 
+UP_TO_NOW = edit(
+    f"{CORE}.evidence:lease_ends_in_s", "(silence_s(machine) - machine.unread_s)", "silence_s(machine)"
+)
 SEES = (
     Mutant(
         "one missed listing is gone",
@@ -49,6 +52,7 @@ SEES = (
                 "node.silent_s,",
                 "self._clock.monotonic_s() - node.life_s,",
             ),
+            UP_TO_NOW,  # else the age of the newest look, which it disregards, would take it back
         ),
         LIFE,
         HARSH,
