@@ -22,7 +22,7 @@ SEES = (
         "one missed listing is gone",
         (Setting(f"{CORE}.evidence:GONE_AFTER_ABSENCES", 1),),
         LIFE,
-        seed=12,
+        seed=35,
     ),
     Mutant(
         "a stale listing counts",

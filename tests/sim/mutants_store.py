@@ -47,7 +47,7 @@ STORE = (
         ),
         DOUBLE,
         HARSH,
-        seed=7,
+        seed=74,
     ),
     Mutant(
         "a generation taken from the store alone",

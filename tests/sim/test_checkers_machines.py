@@ -95,6 +95,16 @@ def test_cause() -> None:
     assert told(Cause({"i-1": 50.0}, {}), [*begin, (5000.0, second)]) == []
 
 
+def test_a_machine_that_never_came_to_be_is_a_cause_for_the_attempt_that_waits_for_it() -> None:
+    gone = instance(InstancePhase.GONE)
+    waits, second = stored(replace(attempt(1), launches=("l1",))), stored(attempt(2))
+    assert told(Cause({}, {}), [stored(job()), waits, stored(gone), second]) == []
+    there: Story = [stored(job()), launched("i-1"), waits, stored(gone), second]
+    assert told(Cause({"i-1": 50.0}, {}), there)
+    # It was refused, or another machine is launched for this attempt: the attempt goes on.
+    assert told(Cause({}, {}), [stored(job()), waits, stored(gone, attempt(1)), second])
+
+
 def test_a_node_that_no_controller_can_hear_is_a_cause_although_it_writes() -> None:
     """It was cut off before it was told of its attempt; its idle status keeps only its own lease."""
     begin: Story = [stored(job()), launched("i-1"), stored(attempt(1))]

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from outlast.protocol.limits import LEASE_S
-from outlast_orchestrator.core.types import Attempt, Job
+from outlast_orchestrator.core.types import Attempt, Instance, InstancePhase, Job
 from outlast_orchestrator.simulate.checkers.base import Checker, machine_of, path_of
 from outlast_orchestrator.simulate.history import (
     Fact,
@@ -71,6 +71,9 @@ class Cause(Checker):
                     self._because(row.id, "a person's wish")
                 elif isinstance(row, Attempt):
                     self._attempt(row)
+            for row in fact.rows:
+                if isinstance(row, Instance) and row.phase is InstancePhase.GONE:
+                    self._written_off(row)
 
     def _status(self, machine: str, path: str) -> None:
         if path.startswith(IDLE_STATUS):
@@ -78,6 +81,14 @@ class Cause(Checker):
         elif machine and path.startswith("status/"):
             self._idle.discard(machine)
             self._readable_s[machine] = self.now_s
+
+    def _written_off(self, row: Instance) -> None:
+        """A launch that was never carried out, because its caller died or slept. Nothing happened to a
+        machine, but the attempt that still waits for this one may be given up for the next."""
+        newest = self._newest.get(row.job)
+        waits = newest is not None and row.launch_id in newest.launches
+        if waits and row.launch_id not in self._launches.values():
+            self._because(row.job, "its machine never came to be")
 
     def _because(self, job: str, why: str) -> None:
         self._causes.setdefault(job, []).append(why)
