@@ -34,7 +34,7 @@ from outlast.node_ports import Node, NodeMemory
 from outlast.ports import Bucket, Link, Runtime
 from outlast.protocol.messages import WriterRef
 from outlast.save.types import StableCopy
-from outlast.tasks.desk import Desk, Flag, Post
+from outlast.tasks.desk import Desk, Post, Wanted
 from outlast.tasks.link import HangTask, ReportTask, StatusTask
 from outlast.tasks.logs import LogsTask, LogTarget
 from outlast.tasks.outputs import OutputsTask
@@ -64,7 +64,7 @@ class Crew:
         self._identity = identity
         self._runtime = runtime
         self._node = node
-        self._off = Flag()  # calls off what is long, once the assignment is on its way out
+        self._wanted = Wanted()  # what is long is called off once the assignment is on its way out
         self._target = Target()
         self._log_target: LogTarget | None = None
         self.reports = ReportTask(runtime, link, post)
@@ -93,7 +93,7 @@ class Crew:
             assert view.stray is not None
             self._pointer.recover(view.stray, view.remembered_attempt)
         elif isinstance(act, Begin):
-            self._off = Flag()
+            self._wanted = Wanted()
         elif view.assignment is not None:
             if isinstance(act, (Prepare, Remember, Claim, Restore, Start)):
                 self._lead_in(view, view.assignment, act)
@@ -104,7 +104,7 @@ class Crew:
 
     def _lead_in(self, view: AgentView, assignment: Assignment, act: Act) -> None:
         if isinstance(act, Prepare):
-            self._workplace.prepare(assignment, self._off)
+            self._workplace.prepare(assignment, self._wanted.order())
         elif isinstance(act, Remember):
             writer = f"{self._identity.instance}-{self._runtime.token(TOKEN_BYTES)}"
             memory = NodeMemory(
@@ -126,7 +126,7 @@ class Crew:
     def _ship(self, assignment: Assignment, act: Upload | Commit | Prune) -> None:
         saving, generation = assignment.saving, assignment.generation
         if isinstance(act, Upload):
-            self._shipper.upload(generation, act.copy, saving.base, self._off)
+            self._shipper.upload(generation, act.copy, saving.base, self._wanted.order())
         elif isinstance(act, Commit):
             assert saving.draft is not None
             self._pointer.commit(generation, saving.draft)
@@ -147,9 +147,9 @@ class Crew:
             self._finder.settle(generation, code, by_itself=not assignment.trainer.killed_why)
             self._logs.hurry()
         elif isinstance(act, FinishOutputs):
-            self._outputs.finish(generation, assignment.work, self._off)
+            self._outputs.finish(generation, assignment.work, self._wanted.order())
         elif isinstance(act, (Release, End, Over)):
-            self._off.set()
+            self._wanted.call_off()
             self._logs.hurry()
             if isinstance(act, Release):
                 self._pointer.release(generation, act.why)
@@ -171,7 +171,7 @@ class Crew:
         if new is None:
             return
         if new.fenced_why:
-            self._off.set()
+            self._wanted.call_off()
         same = old is not None and old.generation == new.generation
         stage_before = old.trainer.stage if same and old is not None else Stage.NONE
         if new.trainer.stage is Stage.ALIVE and stage_before is not Stage.ALIVE:

@@ -23,6 +23,25 @@ class Flag:
         return self._set
 
 
+class Wanted:
+    """Hands out the flag of each long order: what was ordered before `call_off` is not wanted any more.
+
+    An order after it is: a release that did not come through is taken back when its reason goes away, and
+    the attempt goes on with uploads like any other.
+    """
+
+    def __init__(self) -> None:
+        self._off = Flag()
+
+    def order(self) -> Flag:
+        if self._off():
+            self._off = Flag()
+        return self._off
+
+    def call_off(self) -> None:
+        self._off.set()
+
+
 class Desk:
     """Orders are closures over what the desk's owner may touch; they run one at a time, in order."""
 

@@ -18,7 +18,7 @@ from outlast.ports import Mailbox
 from outlast.protocol.codec import dump
 from outlast.protocol.messages import WriterRef
 from outlast.protocol.objects import POINTER_KEY, Pointer, log_key
-from outlast.tasks.desk import Flag
+from outlast.tasks.desk import Flag, Wanted
 from outlast.tasks.logs import LogsTask, LogTarget
 from outlast.tasks.outputs import OutputsTask
 from outlast.tasks.pointer import writer_of
@@ -261,3 +261,14 @@ def _until(true: object) -> None:
             return
         runtime.sleep(0.02)
     raise AssertionError("it never happened")
+
+
+def test_what_is_ordered_after_a_call_off_is_wanted_again() -> None:
+    """The notice was withdrawn before the release came through: the uploads that follow are wanted."""
+    wanted = Wanted()
+    before = wanted.order()
+    wanted.call_off()
+    after = wanted.order()
+    assert (before(), after(), wanted.order()()) == (True, False, False)
+    wanted.call_off()
+    assert after()
