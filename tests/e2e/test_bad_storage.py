@@ -159,7 +159,7 @@ def test_a_full_disk_under_the_trainer_costs_the_save_and_is_told(stage: Stage) 
         head = stage.pointer(job)["head"]["step"]
         _trains_on(stage)
         assert stage.status(job)["state"] == "RUNNING"
-        assert "not saved: " in stage.outlast("logs", "packed").out
+        stage.until("its log says so", lambda: "not saved: " in stage.outlast("logs", "packed").out)
         disk.free()
         stage.until("saves come through", lambda: stage.pointer(job)["head"]["step"] > head + 40)
         stage.outlast("cancel", "packed")
