@@ -10,7 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := bash scripts/setup
-PYTEST_WORKERS ?= 2
+PYTEST_WORKERS ?= 3
 
 help:
 	@echo "make demo    train a small model here while its machines are taken away (about 4 minutes)"
