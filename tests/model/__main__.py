@@ -26,6 +26,8 @@ def main() -> int:
     parser.add_argument("--mutant", help=f"one of {names}, or 'all'")
     asked = parser.parse_args()
     broke = False
+    if asked.cast and asked.cast not in {cast.name for cast in CASTS}:
+        parser.error(f"there is no cast {asked.cast!r}")
     if asked.mutant:
         chosen = [mutant for mutant in MUTANTS if asked.mutant in (mutant.name, "all")]
         if not chosen:

@@ -7,6 +7,8 @@ import sys
 
 from tests.scale.measure import JOBS, STORES, measure
 
+from outlast_orchestrator.core.errors import OutlastError
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Measures the controller with many jobs on this machine.")
@@ -16,7 +18,10 @@ def main() -> int:
     )
     asked = parser.parse_args()
     named = asked.store in STORES
-    figures = measure(asked.jobs, (asked.store,) if named else STORES, "" if named else asked.store)
+    try:
+        figures = measure(asked.jobs, (asked.store,) if named else STORES, "" if named else asked.store)
+    except OutlastError as error:
+        parser.error(str(error))
     for figure in figures:
         sys.stdout.write(f"{figure.name:<56} {figure.words}\n")
     return 0 if all(figure.holds for figure in figures) else 1

@@ -82,6 +82,8 @@ def main() -> int:
     parser.add_argument("names", nargs="*", help="only mutants whose name contains one of these")
     asked = parser.parse_args()
     chosen = [m for m in MUTANTS if not asked.names or any(name in m.name for name in asked.names)]
+    if not chosen:
+        parser.error(f"no mutant's name contains {' or '.join(map(repr, asked.names))}")
     _say(HEAD)
     alive = 0
     for mutant in chosen:

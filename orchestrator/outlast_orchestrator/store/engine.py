@@ -49,6 +49,11 @@ _MENDS = (
     ("No space left on device", "cannot grow, the disk is full: free some space; nothing was lost"),
     ("read-only transaction", "is read-only: it is a standby, or was set so; name the primary"),
     ("lock timeout", "is locked by another process for too long"),
+    (
+        "Connection refused",
+        "cannot be reached: nothing listens there; does the database run, is the port right?",
+    ),
+    ("password authentication failed", "refuses this user or password: correct them in the store's URL"),
     ("idle-in-transaction", "took a transaction back: this process stood still in the middle of it"),
 )
 
