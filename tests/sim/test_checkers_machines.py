@@ -34,6 +34,7 @@ from outlast_orchestrator.simulate.history import (
     Fact,
     LaunchAnswered,
     LaunchAsked,
+    Launched,
     Listed,
     MachineEnded,
     ProcessDied,
@@ -49,6 +50,20 @@ def test_gone() -> None:
     gone = stored(instance(InstancePhase.GONE))
     assert told(GoneIsGone(), [launched("i-1"), gone])
     assert told(GoneIsGone(), [launched("i-1"), MachineEnded("i-1", "taken"), gone]) == []
+    named = stored(instance(InstancePhase.GONE, id="i-1"))
+    assert told(GoneIsGone(), [launched("i-1"), named])
+
+
+def test_gone_of_two_machines() -> None:
+    """The record of the first says nothing of the second, if that is of the same token."""
+    first: Story = [launched("i-1"), launched("i-2"), MachineEnded("i-1", "taken")]
+    assert told(GoneIsGone(), [*first, stored(instance(InstancePhase.GONE, id="i-1"))]) == []
+    assert told(GoneIsGone(), [*first, stored(instance(InstancePhase.GONE, id="i-2"))])
+    assert told(GoneIsGone(), [*first, stored(instance(InstancePhase.GONE))])
+    tried = Launched("i-2", replace(LAUNCH, token="l1-2"))
+    again: Story = [launched("i-1"), tried, MachineEnded("i-1", "taken")]
+    assert told(GoneIsGone(), [*again, stored(instance(InstancePhase.GONE, id="i-1"))])
+    assert told(Leaks(), [*first, stored(instance(InstancePhase.GONE, id="i-1"))], 10.0)
 
 
 def test_leaks() -> None:

@@ -255,12 +255,15 @@ def _one(found: dict[K, V], key: K, make: Callable[[], V]) -> V:
 
 
 def choose(record: Instance, found: list[Seen]) -> Seen | None:
-    """Which of the machines with this launch id is the record's: the one it names, else one that lives."""
-    if not found:
-        return None
-    named = [seen for seen in found if seen.id == record.id]
-    living = [seen for seen in found if seen.state is not CloudState.ENDED]
-    return (named or living or found)[0]
+    """Which of the machines with this launch id is the record's: the one it names, if it names one.
+
+    A token that outlived itself on its way can bring a second machine. That one says nothing of the first:
+    neither that it lives nor that it has ended. It is the sweep's.
+    """
+    if record.id:
+        return next((seen for seen in found if seen.id == record.id), None)
+    living = (seen for seen in found if seen.state is not CloudState.ENDED)
+    return next(living, found[0] if found else None)
 
 
 def is_sign_of_life(report: Report, last: Report | None, known_body: bool) -> bool:
