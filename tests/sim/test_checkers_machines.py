@@ -148,6 +148,19 @@ def test_succeeded() -> None:
     assert told(Succeeded(), [stored(job()), done, *right, ended], 10.0)
 
 
+def test_an_end_that_arrives_after_the_cancelling() -> None:
+    """It counts again when the job is wanted again; one that was there before must have been seen."""
+    done = TrainerEnded("i-1", JOB, 1, 3, 0, done=True)
+    story: Story = [stored(job()), done, *saved(final_state(JOB, 3))]
+    ended = wrote(POINTER, replace(pointer(1, 2, state=PointerState.ENDED), exit_code=0), CLAIM)
+    cancelled = stored(replace(progress(), state=JobState.CANCELLED))
+    again = stored(replace(progress(), state=JobState.RECOVERING))
+    assert told(Succeeded(), [*story, cancelled, ended], 10.0) == []
+    assert told(Succeeded(), [*story, ended, cancelled], 10.0)
+    assert told(Succeeded(), [*story, cancelled, ended, again], 10.0)
+    assert told(Succeeded(), [*story, cancelled, ended, again, cancelled], 10.0)
+
+
 def test_finished() -> None:
     assert told(Finished(), [stored(job()), stored(replace(progress(), state=JobState.RUNNING))], 10.0)
     assert (

@@ -21,6 +21,9 @@ TIMES_DONE_MAX = 4  # a machine may be lost between the last step and the end, b
 
 
 class Succeeded(Checker):
+    """An end whose write arrives when its job was cancelled already, and its machine is gone, changes nothing
+    that a person asked for: nobody looks there again before the job is wanted again."""
+
     name = "SUCCEEDED if and only if done"
 
     def __init__(self) -> None:
@@ -31,11 +34,14 @@ class Succeeded(Checker):
         self._done: set[str] = set()
         self._times: dict[str, int] = {}  # job → how often it was done since a person last wanted something
         self._pointers: dict[str, Pointer] = {}
+        self._too_late: set[str] = set()  # jobs that were cancelled when their end was written
         self._outputs: dict[str, bytes] = {}
 
     def moved(self, move: Move) -> None:
         self._pointers[move.job] = move.after
         if move.after.state is PointerState.ENDED and move.after.exit_code == 0:
+            if self._states.get(move.job) is JobState.CANCELLED:
+                self._too_late.add(move.job)
             if move.job not in self._done:
                 self.broken(f"{move.job}: {move.by} wrote the end with code 0, but no trainer was done")
             self._output(move.job, "the pointer says that it ended with 0")
@@ -61,6 +67,8 @@ class Succeeded(Checker):
     def _progress(self, row: Progress) -> None:
         known = self._states.get(row.job)
         self._states[row.job] = row.state
+        if row.state is not JobState.CANCELLED:
+            self._too_late.discard(row.job)
         if row.state is JobState.SUCCEEDED and known is not JobState.SUCCEEDED:
             if row.job not in self._done:
                 self.broken(f"{row.job} is SUCCEEDED, but no trainer was done")
@@ -84,5 +92,6 @@ class Succeeded(Checker):
         self.now_s = at_s
         for job, pointer in self._pointers.items():
             ended = pointer.state is PointerState.ENDED and pointer.exit_code == 0
-            if ended and job in self._known and self._states.get(job) is not JobState.SUCCEEDED:
+            judged = job in self._known and job not in self._too_late
+            if ended and judged and self._states.get(job) is not JobState.SUCCEEDED:
                 self.broken(f"{job} has ended with 0, and is {self._states.get(job)}")
