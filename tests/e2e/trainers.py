@@ -22,8 +22,9 @@ print("starting at", step, flush=True)
 
 
 def save():
+    # The moment: two saves of one step are two files, not one that both name.
     try:
-        write(root, step, lambda folder: (folder / "step.txt").write_text(f"{step} {fill}"))
+        write(root, step, lambda folder: (folder / "step.txt").write_text(f"{step} {time.time_ns()} {fill}"))
     except OSError as error:
         print("not saved:", error, flush=True)
 
