@@ -113,4 +113,4 @@ def _two_lines(title: str, middle: int) -> str:
 
 
 def _short(seconds: float) -> str:
-    return f"{seconds:.2f}" if abs(seconds) < 10 else f"{seconds:.1f}"
+    return f"{seconds:z.2f}" if abs(seconds) < 10 else f"{seconds:.1f}"

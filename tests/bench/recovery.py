@@ -82,7 +82,7 @@ def table(found: Sequence[Recovery]) -> str:
     for phase in (phase for phase in PHASES if spans_s(found, phase)):
         spans = spans_s(found, phase)
         limit = "" if phase.limit_s is None else f"{phase.limit_s:g} s"
-        figures = f"{statistics.median(spans):.2f} s | {p95_s(spans):.2f} s | {len(spans)} | {limit}"
+        figures = f"{statistics.median(spans):z.2f} s | {p95_s(spans):.2f} s | {len(spans)} | {limit}"
         lines.append(f"| {phase.title} | {figures} |")
     return "\n".join(lines) + "\n"
 
