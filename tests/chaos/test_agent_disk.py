@@ -143,16 +143,22 @@ def test_a_restore_onto_a_failing_disk_is_released_as_a_failure_of_this_node(tmp
 
 def test_what_was_renamed_and_not_made_durable_does_not_count(tmp_path: Path) -> None:
     """The rename takes place, the fsync of its folder fails: it is made durable before it counts."""
+    renamed = "after | pointer | replace latest.json | rename unfinished > latest.json"
+    synced = re.compile(r"after \| .*\| fsync jobs/j0b \|")
     with training(tmp_path / "rig") as job:
-        job.breaks([rule("fsync", r"\| jobs/j0b$", errno=errno.EIO)])
-        job.says("latest.json")
+
+        def rows() -> list[str]:
+            return job.node.record.read_text().splitlines()
+
+        # The pointer's calls alone: a new folder of another object may owe the same fsync before any rename.
+        job.breaks([rule("fsync", r"latest\.json \| jobs/j0b$", errno=errno.EIO)])
+        before = len(rows())
+        job.until("it renames", lambda: any(row.startswith(renamed) for row in rows()[before:]))
+        job.trains_on()
         job.works_again()
         job.saves()
-        rows = job.node.record.read_text().splitlines()
-        renamed = "after | pointer | replace latest.json | rename unfinished > latest.json"
-        synced = re.compile(r"after \| .*\| fsync jobs/j0b \|")
         pending = False
-        for row in rows:
+        for row in rows():
             if row.startswith(renamed):
                 pending = True
             elif synced.match(row):

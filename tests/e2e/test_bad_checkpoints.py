@@ -88,8 +88,9 @@ def test_a_pointer_that_is_lost_under_a_running_job_stops_it_and_put_back_it_goe
     status = shared.until_state(job, "RUNNING")
     shared.until_saved(job, status["generation"])
     begun = first_steps(_steps(shared, damage))
-    assert len(begun) == 2
-    assert begun[status["generation"]] == durable + 1
+    story = shared.outlast("events", damage).out
+    assert len(begun) == 2, story
+    assert begun[status["generation"]] == durable + 1, story
     _cancel(shared, job, damage)
 
 
