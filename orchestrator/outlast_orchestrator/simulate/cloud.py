@@ -37,6 +37,7 @@ class Machine:
     notice_deadline_s: float | None = None
     notice_kind: str = "terminate"
     forgotten: int = 0  # this many listings will leave it out
+    left_out: int = 0  # so many in a row did
     on_end: list[Callable[[], None]] = field(default_factory=list)
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from outlast.protocol.limits import GONE_AFTER_ABSENCES
 from outlast_orchestrator.core.errors import (
     Capacity,
     Denied,
@@ -38,6 +39,7 @@ from outlast_orchestrator.simulate.network import CLOUD, CONTROLLER, Network
 from outlast_orchestrator.simulate.runtime import WALL_START_S
 
 TIMEOUT_S = 30.0
+FORGETS_MAX = GONE_AFTER_ABSENCES - 1  # in a row: of one that forgets more, a listing proves nothing at all
 
 
 @dataclass
@@ -90,9 +92,11 @@ class CloudApi:
                 continue
             if machine.ended_s is not None and now_s > machine.ended_s + self.listed_after_end_s:
                 continue
-            if machine.forgotten > 0:
+            if machine.forgotten > 0 and machine.left_out < FORGETS_MAX:
                 machine.forgotten -= 1
+                machine.left_out += 1
                 continue
+            machine.left_out = 0
             shown.append(machine)
         return shown
 
