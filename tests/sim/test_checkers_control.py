@@ -82,6 +82,9 @@ def test_no_healthy_machine_is_ended() -> None:
     begin: Story = [stored(job()), launched("i-1"), (10.0, wrote(POINTER, CLAIM))]
     assert "nobody wished it" in told(Healthy(heard), [*begin, (1000.0, ENDS)])[0]
     assert told(Healthy({"i-1": 100.0}), [*begin, (1000.0, ENDS)]) == []
+    late: Story = [stored(job()), launched("i-1"), (900.0, wrote(POINTER, CLAIM)), (1000.0, ENDS)]
+    assert told(Healthy({"i-1": 100.0}), late) == []  # its claim was long on the way
+    assert told(Healthy({"i-1": 800.0}), late)
     for reason in (
         notice("i-1", 400.0),
         TrainerEnded("i-1", JOB, 1, 5, 1),

@@ -31,7 +31,6 @@ class Healthy(Checker):
         self._owners: dict[str, str] = {}  # machine → job, from its claim to its release or end
         self._reasons: dict[str, str] = {}  # machine → what happened to it since its claim
         self._wishes: dict[str, int] = {}  # job → how often a person wanted something
-        self._claimed_s: dict[str, float] = {}  # machine → when
         self._ended: set[str] = set()
         # Machine → whether its lease was over when its end was decided. The decision is in the store and
         # stands until the machine is gone: its call is repeated, by the next controller too, and a node
@@ -46,7 +45,6 @@ class Healthy(Checker):
             self._owners.pop(machine, None)
         elif before is None or (before.generation, before.writer) != (after.generation, after.writer):
             self._owners[machine] = move.job
-            self._claimed_s[machine] = self.now_s
             self._reasons.pop(machine, None)
             self._decided.pop(machine, None)
 
@@ -77,7 +75,8 @@ class Healthy(Checker):
             self._decided.setdefault(machine, self._silent_s(machine) >= LEASE_S)
 
     def _silent_s(self, machine: str) -> float:
-        return self.now_s - max(self._contact_s.get(machine, 0.0), self._claimed_s[machine])
+        """The claim is no contact: it may arrive long after it was sent, from a node that stands still."""
+        return self.now_s - self._contact_s.get(machine, 0.0)
 
     def _judge(self, asked: TerminateAsked) -> None:
         machine, job = asked.machine, self._owners[asked.machine]
