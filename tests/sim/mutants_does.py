@@ -33,7 +33,7 @@ DOES = (
             ),
         ),
         (TRIES, "gone means gone", "no instance is forgotten"),
-        seed=3,
+        seed=11,
     ),
     Mutant(
         "an abandoned attempt counts as closed",
@@ -47,7 +47,7 @@ DOES = (
         ),
         ("no close without witnesses", "every job comes to its end"),
         HARSH,
-        seed=28,
+        seed=11,
     ),
     Mutant(
         "token resent after its life",

@@ -28,7 +28,7 @@ SEES = (
         "a stale listing counts",
         (edit(f"{CORE}.evidence:gone", "if begun_s > after_s", "if begun_s"),),
         LIFE,
-        seed=9,
+        seed=11,
     ),
     Mutant(
         "Unknown as empty",
@@ -42,7 +42,7 @@ SEES = (
             ),
         ),
         LIFE,
-        seed=11,
+        seed=18,
     ),
     Mutant(
         "silence from stored times",
@@ -80,7 +80,6 @@ SEES = (
         ),
         LIFE,
         own=True,
-        seed=3,
     ),
     Mutant(
         "unreachable is dead",
@@ -94,6 +93,6 @@ SEES = (
         ("every job comes to its end", "SUCCEEDED if and only if done"),
         HARSH,
         own=True,
-        seed=11,
+        seed=16,
     ),
 )
