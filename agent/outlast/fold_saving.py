@@ -80,7 +80,8 @@ def _uploaded(view: AgentView, assignment: Assignment, news: Uploaded) -> AgentV
         # The copy itself turned out bad; the trainer's next save takes its place.
         view = with_saving(view, replace(saving, under_way=None))
         return note(view, SAVE_DISCARDED, news.why)
-    upload_s = view.now_s - saving.upload_since_s
+    # With failed tries in it, it measures the bucket's absence, and a notice would find no time for a save.
+    upload_s = view.now_s - saving.upload_since_s if saving.tries == 0 else saving.upload_s
     return mended(with_saving(view, replace(saving, draft=news.outcome, upload_s=upload_s, tries=0)))
 
 

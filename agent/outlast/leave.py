@@ -104,10 +104,9 @@ def drain(view: AgentView, assignment: Assignment, reason: Leaving) -> Decision:
 
 
 def _await_final(view: AgentView, assignment: Assignment, reason: Leaving) -> Decision:
-    """The trainer is stopped only after its final save, or when no save could reach the bucket any more."""
-    upload_s = (assignment.saving.upload_s or 0.0) + COMMIT_S
-    last_moment_s = None if reason.by_s is None else reason.by_s - upload_s
-    if _past(view, last_moment_s):
+    """The trainer is stopped only after its final save, or at the last moment. How long the last upload
+    took is no reason to give up earlier: this one may be faster, and what waits is lost otherwise."""
+    if _past(view, None if reason.by_s is None else reason.by_s - COMMIT_S):
         return Decision(
             (Kill(f"{reason.why}; no time is left for a save", 0.0),), "out of time for a final save"
         )

@@ -52,7 +52,7 @@ def _of_assignment(view: AgentView, assignment: Assignment) -> Iterator[float]:
     reason = leaving(view, assignment)
     if reason is not None and reason.by_s is not None:
         yield reason.by_s
-        yield reason.by_s - (saving.upload_s or 0.0) - COMMIT_S
+        yield reason.by_s - COMMIT_S
     if assignment.trainer.stage is Stage.ALIVE:
         ask_s = assignment.ask.at_s if assignment.ask is not None else NEVER_S
         every_s = assignment.work.checkpoint.every_s

@@ -140,6 +140,14 @@ def test_pointers_are_read_before_anything_is_ended() -> None:
     begin: Story = [launched("i-1"), RESTORED, known]
     assert "before it had read the pointer" in told(ReadFirst(), [*begin, ENDS])[0]
     assert told(ReadFirst(), [*begin, PointerKnown(FIRST, JOB), ENDS]) == []
+    # Its end was decided before the backup was made; what was decided since is not in it.
+    doomed = (instance(InstancePhase.TERMINATING),)
+    assert told(ReadFirst(), [*begin, StoreWrote(FROM_BACKUP, doomed, ()), ENDS]) == []
+    assert told(ReadFirst(), [launched("i-1"), StoreWrote(FIRST, doomed, ()), RESTORED, known, ENDS])
+    # Who had read it decided, and died; its successor repeats the call before it has read anything.
+    read, decided = PointerKnown(SECOND, JOB), StoreWrote(SECOND, doomed, ())
+    assert told(ReadFirst(), [*begin, read, decided, ENDS]) == []
+    assert told(ReadFirst(), [*begin, decided, read, ENDS])
     # What another controller has read, or this one of another job, is no reading of this pointer.
     assert told(ReadFirst(), [*begin, PointerKnown(SECOND, JOB), PointerKnown(FIRST, "j2"), ENDS])
     stranger = replace(launched("i-2"), request=replace(LAUNCH, job="lost"))
@@ -187,3 +195,6 @@ def test_going_back_to_an_older_checkpoint_is_no_loss() -> None:
     assert told(NoticedLoss(1000.0), [*begin, back, resumed]) == []
     hurry = replace(job(), restart=replace(job().restart, number=1, now=True))
     assert told(NoticedLoss(1000.0), [*begin, stored(hurry), resumed]) == []
+    # The notice may come in the moment between the wish and the end that it brings about.
+    in_between = [*begin[:-2], stored(hurry), *begin[-2:]]
+    assert told(NoticedLoss(1000.0), [*in_between, resumed]) == []

@@ -82,6 +82,10 @@ def test_a_machine_is_not_given_up_within_its_lease() -> None:
     end = (1000.0, MachineEnded("i-1", LEASE_LOST))
     assert "was given up" in told(Lease({"i-1": 900.0}), [end])[0]
     assert told(Lease({"i-1": 390.0}), [end]) == []
+    # Frozen between its look at the clock and the sending, it counts from before.
+    asleep = (395.0, Fault("agent frozen", "", "i-1", 410.0))
+    assert told(Lease({"i-1": 412.0}), [asleep, end]) == []
+    assert told(Lease({"i-1": 420.0}), [asleep, end])
     assert told(Lease({"i-1": 900.0}), [(1000.0, MachineEnded("i-1", "taken by the market"))]) == []
 
 

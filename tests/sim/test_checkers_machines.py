@@ -12,16 +12,18 @@ from tests.sim.made_up import (
     instance,
     job,
     launched,
+    notice,
     pointer,
     progress,
     saved,
+    started,
     stored,
     wrote,
 )
 from tests.sim.telling import Story, told
 
 from outlast.protocol.objects import PointerState
-from outlast_orchestrator.core.types import InstancePhase, JobState, Wanted
+from outlast_orchestrator.core.types import AttemptPhase, InstancePhase, JobState, Wanted
 from outlast_orchestrator.simulate.checkers.cause import Cause
 from outlast_orchestrator.simulate.checkers.crashes import Crashes
 from outlast_orchestrator.simulate.checkers.finished import Finished
@@ -110,6 +112,30 @@ def test_cause() -> None:
     assert told(Cause({"i-1": 50.0}, {}), [*begin, (5000.0, second)]) == []
 
 
+def test_an_attempt_that_was_sent_away_leaves_the_cause_to_the_next() -> None:
+    """A notice was withdrawn after the trainer had left for it; the replacement had been sent away."""
+    left = TrainerEnded("i-1", JOB, 1, 5, 0)
+    begin: Story = [stored(job()), launched("i-1"), stored(attempt(1)), notice("i-1", 400.0), left]
+    away = replace(attempt(2), phase=AttemptPhase.CLOSED)
+    heard = {"i-1": 50.0}
+    story: Story = [*begin, (100.0, stored(attempt(2))), stored(away)]
+    assert told(Cause(heard, {}), [*story, stored(attempt(3))]) == []
+    assert told(Cause(heard, {}), [*story[:-1], stored(attempt(3))])
+    assert told(Cause(heard, {}), [*story, started(1, 5, ""), stored(attempt(3))])
+
+
+def test_who_was_silent_when_its_attempt_was_closed_may_have_woken_since() -> None:
+    begin: Story = [stored(job()), launched("i-1"), stored(attempt(1))]
+    closed, contact = stored(replace(attempt(1), phase=AttemptPhase.CLOSED)), {"i-1": 50.0}
+    checker = Cause(contact, {})
+    assert told(checker, [*begin, (700.0, closed)]) == []
+    contact["i-1"] = 701.0
+    checker.see(702.0, stored(attempt(2)))
+    assert checker.violations == []
+    awake = Cause({"i-1": 690.0}, {})
+    assert told(awake, [*begin, (700.0, closed), (702.0, stored(attempt(2)))])
+
+
 def test_a_machine_that_never_came_to_be_is_a_cause_for_the_attempt_that_waits_for_it() -> None:
     gone = instance(InstancePhase.GONE)
     waits, second = stored(replace(attempt(1), launches=("l1",))), stored(attempt(2))
@@ -159,6 +185,11 @@ def test_an_end_that_arrives_after_the_cancelling() -> None:
     assert told(Succeeded(), [*story, ended, cancelled], 10.0)
     assert told(Succeeded(), [*story, cancelled, ended, again], 10.0)
     assert told(Succeeded(), [*story, cancelled, ended, again, cancelled], 10.0)
+    # A restart that was asked for goes over the end; then the person thinks better of it.
+    over = replace(progress(), state=JobState.RECOVERING, pending_over_ended=pointer(1, 2).writer)
+    restarted = stored(over)
+    assert told(Succeeded(), [*story, ended, restarted, cancelled], 10.0) == []
+    assert told(Succeeded(), [*story, restarted, ended, cancelled], 10.0)
 
 
 def test_finished() -> None:

@@ -9,7 +9,7 @@ from tests.agent.loop.scene import ASSIGN, WORK, Scene, none_of, only, pointer, 
 from outlast.acts import AskSave, Kill, Leave, Release, Stay, Upload
 from outlast.bucket.outcomes import Applied
 from outlast.cadence import leave_by_s
-from outlast.news import Closed, Killed, Settled, ShutdownAsked, TrainerLooked
+from outlast.news import Closed, Killed, Settled, ShutdownAsked, TrainerLooked, Trouble, Uploaded
 from outlast.node_ports import TrainerExit, TrainerProgress
 from outlast.protocol.messages import AgentState, CheckpointPlan, Command, CommandKind
 from outlast.protocol.objects import PointerState
@@ -104,6 +104,34 @@ def test_out_of_time_it_kills_and_releases_with_what_is_durable() -> None:
     acts = scene.dies()
     only(acts, Release)
     released(scene)
+
+
+def test_a_slow_upload_before_is_no_reason_to_give_up_on_the_final_save() -> None:
+    """The bucket was slow, or away, when the last one was made: this one may be faster."""
+    scene = Scene().running(ref(3))
+    saving = replace(scene.assignment.saving, save_s=2.0, upload_s=150.0)
+    scene.view = replace(scene.view, assignment=replace(scene.assignment, saving=saving))
+    only(scene.notice(120.0), AskSave)  # leaves by 110
+    assert none_of(scene.later(105.0), Kill)
+    scene.saves(7)
+    only(scene.later(4.5), Kill)
+
+
+def test_the_time_of_an_upload_is_not_that_of_an_absent_bucket() -> None:
+    scene = Scene().running()
+    scene.saves(8)
+    scene.later(2.0)
+    scene.uploads(8)
+    assert scene.assignment.saving.upload_s == 2.0
+    scene.saves(9)
+    scene.hear(Uploaded(1, Trouble("no answer from the bucket")))
+    scene.later(200.0)
+    scene.uploads(9)
+    assert scene.assignment.saving.upload_s == 2.0
+    scene.saves(10)
+    scene.later(3.0)
+    scene.uploads(10)
+    assert scene.assignment.saving.upload_s == 3.0
 
 
 def test_an_upload_that_does_not_end_is_left_behind_at_the_deadline() -> None:

@@ -16,6 +16,7 @@ from outlast_orchestrator.simulate.history import (
     ProcessDied,
     StoreWrote,
     TrainerEnded,
+    TrainerStarted,
     Wrote,
 )
 
@@ -42,6 +43,7 @@ class Cause(Checker):
         self._planned_s: dict[str, float] = {}  # job → when its newest attempt was planned
         self._launches: dict[str, str] = {}  # machine → launch id
         self._born_s: dict[str, float] = {}
+        self._left: set[str] = set()  # jobs whose last trainer has ended by itself
         self.relaunches = 0
 
     def saw(self, fact: Fact) -> None:
@@ -58,7 +60,10 @@ class Cause(Checker):
             self._noticed_s[self._launches[fact.machine]] = math.inf if stands else self.now_s
             self._because(self._jobs[fact.machine], "notice")
         elif isinstance(fact, TrainerEnded) and fact.code is not None:
+            self._left.add(fact.job)
             self._because(fact.job, f"trainer exited with {fact.code}")
+        elif isinstance(fact, TrainerStarted):
+            self._left.discard(fact.job)
         elif isinstance(fact, ProcessDied):
             parts = fact.process.split("/")
             if parts[0] == "agent":
@@ -99,6 +104,8 @@ class Cause(Checker):
             return
         self._newest[job] = attempt
         if last is not None and attempt.generation == last.generation:
+            if last.open and not attempt.open and self._silent(job):
+                self._because(job, "it was silent when it was closed")  # and may have woken since
             return
         causes, planned_s = self._causes.pop(job, []), self._planned_s.get(job, 0.0)
         self._planned_s[job] = self.now_s
@@ -111,7 +118,10 @@ class Cause(Checker):
             launch in self._ended or self._noticed_s.get(launch, -1.0) >= planned_s
             for launch in last.launches
         )
-        if not causes and not lost and not self._silent(job):
+        # The last one was planned for a notice and sent away when that was withdrawn: too late for the
+        # trainer, which had left. That cause went to an attempt that never came about.
+        sent_away = not last.open and not last.claimed and job in self._left
+        if not causes and not lost and not sent_away and not self._silent(job):
             self.broken(f"{job}: generation {attempt.generation} was planned, and nothing had happened")
 
     def _silent(self, job: str) -> bool:

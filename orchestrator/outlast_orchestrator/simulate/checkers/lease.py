@@ -23,6 +23,7 @@ class Lease(Checker):
         self._contact_s = contact_s
         self._alive: dict[str, float] = {}  # machine → since when its trainer runs
         self._still_until_s: dict[str, float] = {}  # frozen until then: it can't judge anything
+        self._still_since_s: dict[str, float] = {}  # the last time that it came to a stand
 
     def see(self, at_s: float, fact: Fact) -> None:
         for machine in list(self._alive):
@@ -43,12 +44,21 @@ class Lease(Checker):
         elif isinstance(fact, TrainerEnded):
             self._alive.pop(fact.machine, None)
         elif isinstance(fact, Fault) and fact.kind in STANDS_STILL:
+            self._still_since_s[fact.machine] = self.now_s
             until_s = max(fact.until_s, self._still_until_s.get(fact.machine, 0.0))
             self._still_until_s[fact.machine] = until_s
         elif isinstance(fact, MachineEnded) and fact.why.startswith(GIVES_UP):
-            written_s = self.now_s - self._contact_s.get(fact.machine, 0.0)
+            written_s = self.now_s - self._sent_s(fact.machine)
             if JUST_NOW_S <= written_s < LEASE_S:
                 self.broken(
                     f"{fact.machine} was given up ({fact.why}), {written_s:.0f} s after its last successful "
                     "write"
                 )
+
+    def _sent_s(self, machine: str) -> float:
+        """When its last write was sent, as far as it knows: who is frozen between its look at the clock and
+        the sending counts from before."""
+        contact_s = self._contact_s.get(machine, 0.0)
+        since_s = self._still_since_s.get(machine, contact_s)
+        woke = since_s <= contact_s <= self._still_until_s.get(machine, 0.0) + JUST_NOW_S
+        return since_s if woke else contact_s

@@ -42,6 +42,7 @@ class NoticedLoss(Checker):
         self._disturbed_until_s: dict[str, float] = {}
         self._gone: set[str] = set()
         self._restarts: dict[str, int] = {}
+        self._cut_short: set[str] = set()  # jobs to be restarted without a final save, and not started since
         self.judged = 0
 
     def saw(self, fact: Fact) -> None:
@@ -70,7 +71,8 @@ class NoticedLoss(Checker):
     def _wished(self, job: Job) -> None:
         self._profiles[job.id] = profile_of(job.work.run)
         if job.restart.now and job.restart.number > self._restarts.get(job.id, 0):
-            self._given_up(job.id)  # without a final save
+            self._given_up(job.id)
+            self._cut_short.add(job.id)
         self._restarts[job.id] = job.restart.number
 
     def _given_up(self, job: str) -> None:
@@ -100,7 +102,7 @@ class NoticedLoss(Checker):
         profile = self._profiles[start.job]
         upload_s = 2 * profile.size / self._bytes_per_s  # one may be under way already
         need_s = profile.step_s + 2 * profile.save_s + upload_s + MARGIN_S
-        calm = disturbed_s < self.now_s
+        calm = disturbed_s < self.now_s and start.job not in self._cut_short
         if calm and profile.polls and not profile.deaf and notice.deadline_s - self.now_s >= need_s:
             self._leaving[notice.machine] = _Leaving(start.job, notice.deadline_s)
 
@@ -112,6 +114,7 @@ class NoticedLoss(Checker):
 
     def _started(self, start: TrainerStarted) -> None:
         self._alive[start.machine] = start
+        self._cut_short.discard(start.job)
         for machine in list(self._leaving):
             leaving = self._leaving[machine]
             if leaving.job != start.job or leaving.step is None:

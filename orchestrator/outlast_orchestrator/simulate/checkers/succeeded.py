@@ -22,7 +22,8 @@ TIMES_DONE_MAX = 4  # a machine may be lost between the last step and the end, b
 
 class Succeeded(Checker):
     """An end whose write arrives when its job was cancelled already, and its machine is gone, changes nothing
-    that a person asked for: nobody looks there again before the job is wanted again."""
+    that a person asked for: nobody looks there again before the job is wanted again. Nor does an end that
+    was read bind a person who has asked for a restart, and then for something else."""
 
     name = "SUCCEEDED if and only if done"
 
@@ -35,10 +36,12 @@ class Succeeded(Checker):
         self._times: dict[str, int] = {}  # job → how often it was done since a person last wanted something
         self._pointers: dict[str, Pointer] = {}
         self._too_late: set[str] = set()  # jobs that were cancelled when their end was written
+        self._gone_over: set[str] = set()  # jobs whose end was read, and that a person restarted
         self._outputs: dict[str, bytes] = {}
 
     def moved(self, move: Move) -> None:
         self._pointers[move.job] = move.after
+        self._gone_over.discard(move.job)
         if move.after.state is PointerState.ENDED and move.after.exit_code == 0:
             if self._states.get(move.job) is JobState.CANCELLED:
                 self._too_late.add(move.job)
@@ -69,6 +72,9 @@ class Succeeded(Checker):
         self._states[row.job] = row.state
         if row.state is not JobState.CANCELLED:
             self._too_late.discard(row.job)
+        pointer = self._pointers.get(row.job)
+        if pointer is not None and row.pending_over_ended == pointer.writer:
+            self._gone_over.add(row.job)
         if row.state is JobState.SUCCEEDED and known is not JobState.SUCCEEDED:
             if row.job not in self._done:
                 self.broken(f"{row.job} is SUCCEEDED, but no trainer was done")
@@ -92,6 +98,6 @@ class Succeeded(Checker):
         self.now_s = at_s
         for job, pointer in self._pointers.items():
             ended = pointer.state is PointerState.ENDED and pointer.exit_code == 0
-            judged = job in self._known and job not in self._too_late
+            judged = job in self._known and job not in self._too_late | self._gone_over
             if ended and judged and self._states.get(job) is not JobState.SUCCEEDED:
                 self.broken(f"{job} has ended with 0, and is {self._states.get(job)}")
