@@ -117,7 +117,7 @@ def launched(machine: str) -> Launched:
     return Launched(machine, LAUNCH)
 
 
-def notice(machine: str, deadline_s: float) -> Noticed:
+def notice(machine: str, deadline_s: float | None) -> Noticed:
     return Noticed(machine, deadline_s)
 
 

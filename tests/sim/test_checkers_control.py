@@ -96,7 +96,13 @@ def test_no_healthy_machine_is_ended() -> None:
     # Rows that a backup has brought back are nobody's wish, and what befell it before its claim is over.
     again = StoreWrote(FROM_BACKUP, (job(),), ())
     assert told(Healthy(heard), [*begin, again, (1000.0, ENDS)])
-    assert told(Healthy(heard), [stored(job()), notice("i-1", 5.0), wrote(POINTER, CLAIM), (1000.0, ENDS)])
+    for befell, over in (
+        (TrainerEnded("i-1", JOB, 1, 5, 1), True),
+        (notice("i-1", None), True),
+        (notice("i-1", 1200.0), False),  # it still stands
+    ):
+        story: Story = [stored(job()), befell, wrote(POINTER, CLAIM), (1000.0, ENDS)]
+        assert bool(told(Healthy(heard), story)) is over, befell
 
 
 def test_an_end_that_was_decided_when_the_lease_was_over_is_repeated() -> None:

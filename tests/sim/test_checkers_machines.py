@@ -33,6 +33,7 @@ from outlast_orchestrator.simulate.checkers.leaks import Leaks
 from outlast_orchestrator.simulate.checkers.succeeded import Succeeded
 from outlast_orchestrator.simulate.checkers.uncertain import Uncertain
 from outlast_orchestrator.simulate.history import (
+    FROM_BACKUP,
     Fact,
     LaunchAnswered,
     LaunchAsked,
@@ -40,6 +41,7 @@ from outlast_orchestrator.simulate.history import (
     Listed,
     MachineEnded,
     ProcessDied,
+    StoreWrote,
     TrainerEnded,
     Wrote,
 )
@@ -54,6 +56,8 @@ def test_gone() -> None:
     assert told(GoneIsGone(), [launched("i-1"), MachineEnded("i-1", "taken"), gone]) == []
     named = stored(instance(InstancePhase.GONE, id="i-1"))
     assert told(GoneIsGone(), [launched("i-1"), named])
+    from_backup = StoreWrote(FROM_BACKUP, (instance(InstancePhase.GONE),), ())
+    assert told(GoneIsGone(), [launched("i-1"), from_backup]) == []
 
 
 def test_gone_of_two_machines() -> None:

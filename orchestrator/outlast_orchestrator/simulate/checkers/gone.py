@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlast_orchestrator.core.types import Instance, InstancePhase
 from outlast_orchestrator.simulate.checkers.base import Checker
-from outlast_orchestrator.simulate.history import Fact, Launched, MachineEnded, StoreWrote
+from outlast_orchestrator.simulate.history import FROM_BACKUP, Fact, Launched, MachineEnded, StoreWrote
 
 
 class GoneIsGone(Checker):
@@ -24,7 +24,7 @@ class GoneIsGone(Checker):
             self._tokens[fact.machine] = fact.request.token
         elif isinstance(fact, MachineEnded):
             self._alive.pop(fact.machine, None)
-        elif isinstance(fact, StoreWrote):
+        elif isinstance(fact, StoreWrote) and fact.by != FROM_BACKUP:  # an old record is nobody's judgement
             for row in fact.rows:
                 if isinstance(row, Instance) and row.phase is InstancePhase.GONE:
                     self._written_off(row)

@@ -30,6 +30,7 @@ class Healthy(Checker):
         self._contact_s = contact_s
         self._owners: dict[str, str] = {}  # machine → job, from its claim to its release or end
         self._reasons: dict[str, str] = {}  # machine → what happened to it since its claim
+        self._announced: set[str] = set()  # machines whose notice stands, since before the claim perhaps
         self._wishes: dict[str, int] = {}  # job → how often a person wanted something
         self._ended: set[str] = set()
         # Machine → whether its lease was over when its end was decided. The decision is in the store and
@@ -46,6 +47,8 @@ class Healthy(Checker):
         elif before is None or (before.generation, before.writer) != (after.generation, after.writer):
             self._owners[machine] = move.job
             self._reasons.pop(machine, None)
+            if machine in self._announced:
+                self._reasons[machine] = "it had notice"
             self._decided.pop(machine, None)
 
     def saw(self, fact: Fact) -> None:
@@ -53,6 +56,7 @@ class Healthy(Checker):
             self._stored(fact)
         elif isinstance(fact, Noticed):
             self._reasons[fact.machine] = "it had notice"
+            (self._announced.discard if fact.deadline_s is None else self._announced.add)(fact.machine)
         elif isinstance(fact, TrainerEnded):
             self._reasons[fact.machine] = "its trainer had ended"
         elif isinstance(fact, ProcessDied):
