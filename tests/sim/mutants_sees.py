@@ -42,7 +42,7 @@ SEES = (
             ),
         ),
         LIFE,
-        seed=18,
+        seed=20,
     ),
     Mutant(
         "silence from stored times",
