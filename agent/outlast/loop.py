@@ -24,7 +24,7 @@ from outlast.protocol.messages import WriterRef
 from outlast.protocol.objects import status_key
 from outlast.telling import asking, build_report, report_due, said, status_due
 from outlast.view import AgentView, Identity
-from outlast.wake import wake_in_s
+from outlast.wake import go_on, wake_in_s
 
 DECISIONS_A_ROUND = 20  # a decision may make way for the next one; more than this is a fault in the rules
 NEWS_A_ROUND = 100
@@ -103,15 +103,11 @@ class Agent:
     def _wait(self, view: AgentView) -> tuple[AgentView, News | None]:
         """Sleeps until news comes or a rule wants to look again."""
         wait_s = wake_in_s(view)
-        due_s = self._runtime.boot_s() + wait_s
         news = self._mailbox.get(wait_s)
-        view = self._at_now(view)
-        if view.now_s - due_s > self._pace.freeze_s:
-            view = replace(view, woke_s=view.now_s)
-        return view, Tick() if news is None else news
+        return self._at_now(view, wait_s), Tick() if news is None else news
 
-    def _at_now(self, view: AgentView) -> AgentView:
-        return replace(view, now_s=self._runtime.boot_s())
+    def _at_now(self, view: AgentView, wait_s: float = 0.0) -> AgentView:
+        return go_on(view, self._runtime.boot_s(), wait_s)
 
     def _take(self, crew: Crew, view: AgentView, news: News) -> AgentView:
         after = fold(view, news)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from outlast.cadence import COMMIT_S, FINAL_GRACE_S, WAKE_GRACE_S, save_due_s
 from outlast.leave import leaving
@@ -16,6 +17,13 @@ def wake_in_s(view: AgentView) -> float:
     """Seconds until the next point in time that a rule looks at."""
     moments = [moment for moment in _moments(view) if moment > view.now_s]
     return max(SOON_S, min(moments) - view.now_s)
+
+
+def go_on(view: AgentView, now_s: float, wait_s: float) -> AgentView:
+    """The view as of now, after a round that was to wait `wait_s`. Who stood still, in its sleep or anywhere
+    else in the round, notes when it woke."""
+    froze = now_s - view.now_s - wait_s > view.pace.freeze_s
+    return replace(view, now_s=now_s, woke_s=now_s if froze else view.woke_s)
 
 
 def _moments(view: AgentView) -> Iterator[float]:

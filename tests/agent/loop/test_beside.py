@@ -16,7 +16,7 @@ from outlast.protocol.messages import AgentState, Command, CommandKind, Failure
 from outlast.protocol.objects import PointerState
 from outlast.save.types import StableCopy
 from outlast.telling import said, status_due
-from outlast.wake import wake_in_s
+from outlast.wake import go_on, wake_in_s
 
 POLLS = TrainerProgress(step=5, polls=True)
 DRAIN = Command(CommandKind.DRAIN, 1, why="moving", limit_s=60.0)
@@ -98,6 +98,15 @@ def test_after_a_freeze_both_ways_get_a_chance_before_the_lease_is_judged() -> N
     assert none_of(scene.hear(Tick()), PowerOff, Kill)
     scene.view = replace(scene.view, now_s=woke_s + 21.0)
     only(scene.hear(Tick()), PowerOff)
+
+
+def test_a_freeze_is_noted_wherever_in_the_round_it_strikes() -> None:
+    view = Scene().running().view
+    still_s = view.pace.freeze_s + 1.0
+    assert go_on(view, view.now_s + 10.0, 10.0).woke_s == view.woke_s
+    for wait_s in (10.0, 0.0):  # asleep, or busy with news
+        woken = go_on(view, view.now_s + wait_s + still_s, wait_s)
+        assert woken.woke_s == woken.now_s == view.now_s + wait_s + still_s
 
 
 def test_an_attempt_that_is_over_and_gets_no_other_work_switches_the_machine_off() -> None:
