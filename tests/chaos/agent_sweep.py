@@ -20,7 +20,7 @@ from outlast.protocol.objects import PointerState
 
 LITTER = Strike("pointer | replace latest.json | rename unfinished > latest.json | 4", "before")
 UNDISTURBED_RUNS = 2
-REACH_TRIES_MAX = 3
+REACH_TRIES_MAX = 5
 SCENARIOS = {
     "over": 2,  # claims over a closed attempt that left litter, restores, saves, prunes, is drained
     "first": 1,  # the job's first attempt, to its end with outputs
@@ -167,7 +167,11 @@ def woken(rig: Rig, victim: Node) -> None:
         victim.wake()
         rig.until("the frozen write took place", lambda: not holds_a_lock(rig))
         node.told(rig.permission())  # it may have been a claim: then that writer is the one to be closed
-    rig.until("the successor has saved twice", lambda: saved_twice(rig, node))
+    rig.until("the successor has saved twice", lambda: saved_twice(rig, node) or done_before(rig, victim))
+    if done_before(rig, victim):
+        check.closure(rig)
+        rig.until("the successor hears of the end", lambda: said(node, "only a restart may continue it"))
+        return
     victim.wake()
     check.fenced(rig, victim)
     check.closure(rig)
@@ -199,6 +203,15 @@ def saved_twice(rig: Rig, node: Node) -> bool:
         return False
     start = pointer.started_from.step if pointer.started_from else 0
     return pointer.head.step >= start // 10 * 10 + 20
+
+
+def done_before(rig: Rig, victim: Node) -> bool:
+    """It was woken because it held a lock, and came to its end before the successor's next try to claim."""
+    pointer = rig.pointer()
+    return pointer is not None and (pointer.generation, pointer.state) == (
+        victim.generation,
+        PointerState.ENDED,
+    )
 
 
 def said(node: Node, words: str) -> bool:
