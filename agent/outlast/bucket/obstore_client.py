@@ -20,14 +20,10 @@ from obstore.exceptions import (
 from obstore.store import S3Store
 
 from outlast.bucket.keys import TooBig, check_key
-from outlast.ports import Blob, BucketError, Conflict, Denied, Exists, Missing, ObjectInfo, Source, Unsure
+from outlast.bucket.transfer import SMALL_BYTES, fetch_range, send_parts
+from outlast.ports import Blob, Conflict, Denied, Exists, Missing, ObjectInfo, Source, Unsure
 from outlast.protocol.limits import MANIFEST_BYTES_MAX
 
-SMALL_BYTES = 8 << 20  # up to here an upload is one conditional create
-PART_BYTES = 6 << 20
-PARTS_MAX = 9_000  # S3 allows 10,000
-PARTS_IN_FLIGHT = 4  # each is held in memory, which the trainer may need
-STREAM_CHUNK_BYTES = 1 << 20
 LIST_CHUNK = 1_000
 
 CONNECT_LIMIT_S = 5.0
@@ -113,25 +109,10 @@ class S3Bucket:
 
     def upload(self, key: str, source: Source, wrote: Callable[[int], None]) -> None:
         check_key(key)
-        failures: list[OSError] = []
-        if source.size <= SMALL_BYTES:
-            self._upload_small(key, source)
+        if source.size > SMALL_BYTES:
+            send_parts(self._parts, key, source, wrote, self._errors)
         else:
-            part = part_bytes(source.size)
-            try:
-                with self._errors(key):
-                    obstore.put(
-                        self._parts,
-                        key,
-                        _chunks(source, part, wrote, failures),
-                        use_multipart=True,
-                        chunk_size=part,
-                        max_concurrency=parts_in_flight(part),
-                    )
-            except (OSError, BucketError):
-                if failures:
-                    raise failures[0] from None
-                raise
+            self._upload_small(key, source)
         wrote(source.size)
 
     def _upload_small(self, key: str, source: Source) -> None:
@@ -146,12 +127,7 @@ class S3Bucket:
     def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
         check_key(key)
         with self._errors(key):
-            if length <= 0:
-                obstore.head(self._reads, key)
-                return
-            result = obstore.get(self._reads, key, options={"range": (offset, offset + length)})
-            for chunk in result.stream(min_chunk_size=STREAM_CHUNK_BYTES):
-                yield bytes(chunk)
+            yield from fetch_range(self._reads, key, offset, length)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         folder, _, _ = prefix.rpartition("/")
@@ -254,30 +230,6 @@ def _store(
         client_options=client,  # type: ignore[arg-type]
         retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=request_s)},
     )
-
-
-def part_bytes(size: int) -> int:
-    return max(PART_BYTES, -(-size // PARTS_MAX))
-
-
-def parts_in_flight(part: int) -> int:
-    """Fewer of the larger ones, but never one alone: while it is sent the next one is read."""
-    return max(2, min(PARTS_IN_FLIGHT, PARTS_IN_FLIGHT * PART_BYTES // part))
-
-
-def _chunks(
-    source: Source, part: int, wrote: Callable[[int], None], failures: list[OSError]
-) -> Iterator[bytes | memoryview]:
-    done = 0
-    while done < source.size:
-        try:
-            chunk = source.read(done, min(part, source.size - done))
-        except OSError as error:
-            failures.append(error)
-            raise
-        yield chunk
-        done += len(chunk)
-        wrote(done)
 
 
 def _version(key: str, e_tag: str | None) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from outlast.bucket.obstore_client import part_bytes, parts_in_flight
+from outlast.bucket.transfer import part_bytes, parts_in_flight
 
 GIB, TIB = 1 << 30, 1 << 40
 

@@ -1,0 +1,80 @@
+"""Moves big objects through obstore, whatever the cloud: parts up, ranges down, little of it in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+import obstore
+from obstore.store import ObjectStore
+
+from outlast.ports import BucketError, Source
+
+SMALL_BYTES = 8 << 20  # up to here an upload is one conditional create
+PART_BYTES = 6 << 20
+PARTS_MAX = 9_000  # S3 allows 10,000
+PARTS_IN_FLIGHT = 4  # each is held in memory, which the trainer may need
+STREAM_CHUNK_BYTES = 1 << 20
+
+Errors = Callable[[str], AbstractContextManager[None]]  # turns obstore's exceptions into the bucket's
+
+
+def send_parts(
+    store: ObjectStore, key: str, source: Source, wrote: Callable[[int], None], errors: Errors
+) -> None:
+    """All of `source` under `key`, in parts that are retried one by one; visible only once it is whole.
+
+    No condition can be put on it: obstore would send it as one single request. It needs none, for the key
+    holds a nonce, so that only this very content is ever sent to it. Raises what `errors` makes of
+    obstore's exceptions; the source's own OSError as it is.
+    """
+    failures: list[OSError] = []
+    part = part_bytes(source.size)
+    try:
+        with errors(key):
+            obstore.put(
+                store,
+                key,
+                _chunks(source, part, wrote, failures),
+                use_multipart=True,
+                chunk_size=part,
+                max_concurrency=parts_in_flight(part),
+            )
+    except (OSError, BucketError):
+        if failures:
+            raise failures[0] from None
+        raise
+
+
+def fetch_range(store: ObjectStore, key: str, offset: int, length: int) -> Iterator[bytes]:
+    """`length` bytes from `offset`, as they arrive; with none only whether the object is there."""
+    if length <= 0:
+        obstore.head(store, key)
+        return
+    result = obstore.get(store, key, options={"range": (offset, offset + length)})
+    for chunk in result.stream(min_chunk_size=STREAM_CHUNK_BYTES):
+        yield bytes(chunk)
+
+
+def part_bytes(size: int) -> int:
+    return max(PART_BYTES, -(-size // PARTS_MAX))
+
+
+def parts_in_flight(part: int) -> int:
+    """Fewer of the larger ones, but never one alone: while it is sent the next one is read."""
+    return max(2, min(PARTS_IN_FLIGHT, PARTS_IN_FLIGHT * PART_BYTES // part))
+
+
+def _chunks(
+    source: Source, part: int, wrote: Callable[[int], None], failures: list[OSError]
+) -> Iterator[bytes | memoryview]:
+    done = 0
+    while done < source.size:
+        try:
+            chunk = source.read(done, min(part, source.size - done))
+        except OSError as error:
+            failures.append(error)
+            raise
+        yield chunk
+        done += len(chunk)
+        wrote(done)
