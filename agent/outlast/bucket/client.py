@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from outlast.bucket.folder import FolderBucket
 from outlast.bucket.keys import TooBig, check_key
-from outlast.bucket.obstore_client import S3_QUERY_KEYS, S3Bucket, S3Place
+from outlast.bucket.s3 import QUERY_KEYS, S3Place, open_s3
 from outlast.ports import Blob, Bucket, ObjectInfo, Source
 
 __all__ = ["TooBig", "check_key", "open_bucket", "scoped"]
@@ -41,21 +41,19 @@ def open_bucket(url: str, prefix: str = "", options: Mapping[str, str] = Mapping
     raise ValueError(f"{url!r} is not a bucket: write s3://bucket/prefix or file:///absolute/path")
 
 
-def _open_s3(url: str, options: Mapping[str, str]) -> S3Bucket:
+def _open_s3(url: str, options: Mapping[str, str]) -> Bucket:
     parts = urlsplit(url)
     if not parts.netloc or "@" in parts.netloc or ":" in parts.netloc:
         raise ValueError(f"{url!r}: write s3://bucket/prefix; keys do not belong into the URL")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(set(query) - S3_QUERY_KEYS)
+    unknown = sorted(set(query) - QUERY_KEYS)
     if unknown:
-        raise ValueError(
-            f"{url!r}: unknown {', '.join(unknown)}; known are {', '.join(sorted(S3_QUERY_KEYS))}"
-        )
+        raise ValueError(f"{url!r}: unknown {', '.join(unknown)}; known are {', '.join(sorted(QUERY_KEYS))}")
     endpoint = query.get("endpoint", "")
     allow_http = query.get("allow_http", "false").lower() in ("1", "true", "yes")
     if endpoint.startswith("http://") and not allow_http:
         raise ValueError(f"{url!r}: the endpoint is not encrypted; add allow_http=true if that is meant")
-    return S3Bucket(
+    return open_s3(
         S3Place(
             bucket=parts.netloc,
             endpoint=endpoint,

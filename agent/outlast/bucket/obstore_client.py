@@ -1,13 +1,12 @@
-"""S3 through obstore: its exceptions become the bucket's errors, and no conditional write is repeated."""
+"""An object store through obstore: its exceptions become our errors; no conditional write is repeated."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, NoReturn
+from typing import Any
 
 import obstore
 from obstore.exceptions import (
@@ -17,11 +16,11 @@ from obstore.exceptions import (
     PreconditionError,
     UnauthenticatedError,
 )
-from obstore.store import S3Store
 
+from outlast.bucket.dialect import Answer, Dialect, meaning
 from outlast.bucket.keys import TooBig, check_key
 from outlast.bucket.transfer import SMALL_BYTES, fetch_range, send_parts
-from outlast.ports import Blob, Conflict, Denied, Exists, Missing, ObjectInfo, Source, Unsure
+from outlast.ports import Blob, Denied, Exists, Missing, ObjectInfo, Source
 from outlast.protocol.limits import MANIFEST_BYTES_MAX
 
 LIST_CHUNK = 1_000
@@ -33,53 +32,48 @@ READ_STALL_S = 10.0  # a connection that died silently must not delay the look a
 READ_RETRIES = 3
 PART_RETRIES = 5
 
-S3_QUERY_KEYS = frozenset({"endpoint", "region", "allow_http", "virtual_hosted"})
-S3_OPTIONS = frozenset({"access_key_id", "secret_access_key", "session_token"})
-
-_DENIED_CODES = frozenset(
-    {
-        "AccessDenied",
-        "AllAccessDisabled",
-        "AuthorizationHeaderMalformed",
-        "ExpiredToken",
-        "InvalidAccessKeyId",
-        "InvalidToken",
-        "NoSuchBucket",
-        "NotImplemented",
-        "PermanentRedirect",
-        "RequestTimeTooSkewed",
-        "SignatureDoesNotMatch",
-        "TokenRefreshRequired",
-    }
-)
-_STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
-_NO_CREDENTIALS = re.compile(r"meta-data|credentials", re.IGNORECASE)
-
 
 @dataclass(frozen=True)
-class S3Place:
-    """Where a bucket is. Without an endpoint it is AWS's own."""
+class Reach:
+    """How patient a connection is, and how often it may repeat a request."""
 
-    bucket: str
-    endpoint: str = ""
-    region: str = ""
-    allow_http: bool = False
-    virtual_hosted: bool = False
+    retries: int
+    request_s: float
+    stall_s: float | None = None
+
+    def client(self, *, allow_http: bool, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "allow_http": allow_http,
+            "connect_timeout": timedelta(seconds=CONNECT_LIMIT_S),
+            "timeout": timedelta(seconds=self.request_s),
+        }
+        if self.stall_s is not None:
+            options["read_timeout"] = timedelta(seconds=self.stall_s)
+        if headers:
+            options["default_headers"] = dict(headers)
+        return options
+
+    def retry(self) -> Any:
+        return {"max_retries": self.retries, "retry_timeout": timedelta(seconds=self.request_s)}
 
 
-class S3Bucket:
-    """An S3 bucket. A version is an ETag, a function of the bytes: the pointer's `seq` makes each one new."""
+def check_options(options: Mapping[str, str], known: frozenset[str]) -> None:
+    """Raises ValueError for an option that this kind of bucket does not have."""
+    unknown = sorted(set(options) - known)
+    if unknown:
+        raise ValueError(f"unknown bucket option {unknown[0]!r}; known are {', '.join(sorted(known))}")
 
-    def __init__(self, place: S3Place, options: Mapping[str, str]) -> None:
-        self._place = place
+
+class ObjectStoreBucket:
+    """A bucket behind `connect`, in its own `dialect`."""
+
+    def __init__(self, connect: Callable[[Reach], Any], dialect: Dialect) -> None:
+        self._dialect = dialect
         # A conditional write that was applied and is then repeated fails on its own first try, so those
         # are sent exactly once; what is free of doubt may be repeated.
-        self._once = _store(place, options, retries=0, request_s=REQUEST_LIMIT_S)
-        self._reads = _store(
-            place, options, retries=READ_RETRIES, request_s=PART_LIMIT_S, stall_s=READ_STALL_S
-        )
-        self._parts = _store(place, options, retries=PART_RETRIES, request_s=PART_LIMIT_S)
+        self._once = connect(Reach(0, REQUEST_LIMIT_S))
+        self._reads = connect(Reach(READ_RETRIES, PART_LIMIT_S, READ_STALL_S))
+        self._parts = connect(Reach(PART_RETRIES, PART_LIMIT_S))
 
     def get(self, key: str) -> Blob:
         check_key(key)
@@ -87,20 +81,20 @@ class S3Bucket:
             result = obstore.get(self._reads, key)
             if result.meta["size"] > MANIFEST_BYTES_MAX:
                 raise TooBig(f"{key}: too large to be read in one piece")
-            return Blob(bytes(result.bytes()), _version(key, result.meta["e_tag"]))
+            return Blob(bytes(result.bytes()), self._version(key, result.meta))
 
     def create(self, key: str, body: bytes) -> str:
         check_key(key)
         with self._errors(key):
-            return _version(
-                key, obstore.put(self._once, key, body, mode="create", use_multipart=False)["e_tag"]
-            )
+            return self._put_once(key, body, "create")
 
     def replace(self, key: str, body: bytes, version: str) -> str:
         check_key(key)
         with self._errors(key, replacing=True):
-            mode: Any = {"e_tag": version}
-            return _version(key, obstore.put(self._once, key, body, mode=mode, use_multipart=False)["e_tag"])
+            return self._put_once(key, body, self._dialect.over(version))
+
+    def _put_once(self, key: str, body: bytes, mode: Any) -> str:
+        return self._version(key, obstore.put(self._once, key, body, mode=mode, use_multipart=False))
 
     def put(self, key: str, body: bytes) -> None:
         check_key(key)
@@ -142,106 +136,28 @@ class S3Bucket:
 
     def delete(self, key: str) -> None:
         check_key(key)
-        with self._errors(key):
-            try:
-                obstore.delete(self._reads, key)
-            except FileNotFoundError as error:
-                if "NoSuchBucket" in str(error):
-                    raise
+        with suppress(Missing), self._errors(key):
+            obstore.delete(self._reads, key)
 
     @contextmanager
     def _errors(self, key: str, *, replacing: bool = False) -> Iterator[None]:
         try:
             yield
         except (BaseError, FileNotFoundError) as error:
-            self._raise(key, error, replacing)
+            raise meaning(self._dialect, key, Answer(str(error), _kind(error), replacing)) from error
 
-    def _raise(self, key: str, error: Exception, replacing: bool) -> NoReturn:
-        """One table for all: what the store answered → what the caller can do about it."""
-        text = str(error)
-        status = _first(_STATUS, text)
-        code = _first(_CODE, text)
-        where = f"s3://{self._place.bucket}/{key}"
-        if code == "NoSuchBucket":
-            raise Denied(
-                f"the bucket s3://{self._place.bucket} does not exist: create it, or mend its name"
-            ) from error
-        if isinstance(error, FileNotFoundError) or status == "404":
-            if replacing:
-                raise Conflict(f"{where}: it is gone") from error
-            if code != "NoSuchKey" and "HEAD" not in text:
-                # Any web server says 404. Taken for "no pointer yet", it would start a job at step 0.
-                raise Denied(
-                    f"{where}: 404, but not as an S3 store says it: is the endpoint right?"
-                ) from error
-            raise Missing(f"{where}: there is no such object") from error
-        if status == "409":
-            # Two conditional writes met. The store says neither who won nor that anybody did.
-            raise Unsure(f"{where}: another write was under way (409)") from error
-        if isinstance(error, AlreadyExistsError):
-            raise Exists(f"{where}: exists already") from error
-        if isinstance(error, PreconditionError):
-            raise Conflict(f"{where}: it has changed meanwhile") from error
-        if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) or code in _DENIED_CODES:
-            reason = code or f"status {status}"
-            raise Denied(
-                f"{where}: the store refuses ({reason}): check the credentials and their rights"
-            ) from error
-        if not status and _NO_CREDENTIALS.search(text.partition("Debug source")[0]):
-            raise Denied(
-                f"{where}: no credentials found for the bucket; set AWS_ACCESS_KEY_ID or a role"
-            ) from error
-        raise Unsure(f"{where}: {_short(text)}") from error
+    def _version(self, key: str, found: Any) -> str:
+        version = self._dialect.version(found)
+        if not version:
+            raise Denied(f"{key}: the store gives no version (ETag), so no write is safe; use another store")
+        return version
 
 
-def _store(
-    place: S3Place,
-    options: Mapping[str, str],
-    *,
-    retries: int,
-    request_s: float,
-    stall_s: float | None = None,
-) -> S3Store:
-    unknown = sorted(set(options) - S3_OPTIONS)
-    if unknown:
-        raise ValueError(f"unknown bucket option {unknown[0]!r}; known are {', '.join(sorted(S3_OPTIONS))}")
-    config: dict[str, Any] = {name: value for name, value in options.items() if value}
-    config["conditional_put"] = "etag"
-    config["virtual_hosted_style_request"] = place.virtual_hosted
-    if place.region:
-        config["region"] = place.region
-    if place.endpoint:
-        config["endpoint"] = place.endpoint
-        config.setdefault("region", "us-east-1")
-    else:
-        # Over TLS a checksum that the store verifies costs a fifth of a signature over the payload.
-        config["checksum_algorithm"] = "CRC64NVME"
-        config["unsigned_payload"] = True
-    client: dict[str, Any] = {
-        "allow_http": place.allow_http,
-        "connect_timeout": timedelta(seconds=CONNECT_LIMIT_S),
-        "timeout": timedelta(seconds=request_s),
-    }
-    if stall_s is not None:
-        client["read_timeout"] = timedelta(seconds=stall_s)
-    return S3Store(
-        place.bucket,
-        config=config,  # type: ignore[arg-type]  # built from checked names above
-        client_options=client,  # type: ignore[arg-type]
-        retry_config={"max_retries": retries, "retry_timeout": timedelta(seconds=request_s)},
-    )
-
-
-def _version(key: str, e_tag: str | None) -> str:
-    if not e_tag:
-        raise Denied(f"{key}: the store gives no ETag, so nothing can be written safely; use another store")
-    return e_tag
-
-
-def _first(pattern: re.Pattern[str], text: str) -> str:
-    found = pattern.search(text)
-    return found.group(1) if found else ""
-
-
-def _short(text: str) -> str:
-    return " ".join(text.partition("Debug source")[0].split())[:300]
+def _kind(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "missing"
+    if isinstance(error, AlreadyExistsError):
+        return "exists"
+    if isinstance(error, PreconditionError):
+        return "conflict"
+    return "denied" if isinstance(error, (PermissionDeniedError, UnauthenticatedError)) else "other"

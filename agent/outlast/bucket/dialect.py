@@ -1,0 +1,94 @@
+"""What one kind of object store says on the wire, and what the caller can do about it. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from outlast.ports import BucketError, Conflict, Denied, Exists, Missing, Unsure
+
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w+)</Code>")
+_NO_CREDENTIALS = re.compile(r"meta-data|credentials", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """The words of one kind of store. `place` is how people write the bucket, e.g. `s3://name`."""
+
+    place: str
+    version: Callable[[Any], str | None]  # of what a write or a read returns
+    over: Callable[[str], Any]  # the mode of a put that replaces this version only
+    no_bucket: frozenset[str]
+    no_object: frozenset[str]
+    denied: frozenset[str]
+    full: frozenset[str]
+    undecided: frozenset[str]  # two writes met, and the store says neither who won nor that anybody did
+    taken: frozenset[str] = frozenset()  # a create found the key in use
+    credentials: str = ""  # where they are looked for, told when there are none
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A refusal as obstore words it. `kind`: what obstore itself made of it."""
+
+    text: str
+    kind: str  # missing, exists, conflict, denied, other
+    replacing: bool = False
+
+    @property
+    def status(self) -> str:
+        return _first(_STATUS, self.text)
+
+    @property
+    def code(self) -> str:
+        return _first(_CODE, self.text)
+
+
+def meaning(dialect: Dialect, key: str, answer: Answer) -> BucketError:
+    """One table for all: what the store answered → what the caller can do about it."""
+    status, code = answer.status, answer.code
+    where = f"{dialect.place}/{key}"
+    if code in dialect.no_bucket:
+        return Denied(f"the bucket {dialect.place} does not exist: create it, or mend its name")
+    if code in dialect.full:
+        return Denied(f"{where}: the quota is used up ({code}): raise it, or free some space")
+    if answer.kind == "missing" or status == "404":
+        return _missing(dialect, where, answer)
+    if code in dialect.undecided:
+        return Unsure(f"{where}: another write was under way ({status})")
+    if code in dialect.taken:
+        return Exists(f"{where}: exists already")
+    refused = answer.kind == "denied" or code in dialect.denied
+    if status == "409" and not refused:
+        return Unsure(f"{where}: another write was under way (409)")
+    if answer.kind == "exists":
+        return Exists(f"{where}: exists already")
+    if answer.kind == "conflict" and not refused:
+        return Conflict(f"{where}: it has changed meanwhile")
+    if refused:
+        reason = code or f"status {status}"
+        return Denied(f"{where}: the store refuses ({reason}): check the credentials and their rights")
+    if not status and _NO_CREDENTIALS.search(answer.text.partition("Debug source")[0]):
+        return Denied(f"{where}: no credentials found for the bucket; {dialect.credentials}")
+    return Unsure(f"{where}: {short(answer.text)}")
+
+
+def _missing(dialect: Dialect, where: str, answer: Answer) -> BucketError:
+    if answer.replacing:
+        return Conflict(f"{where}: it is gone")
+    if answer.code not in dialect.no_object and "HEAD" not in answer.text:
+        # Any web server says 404. Taken for "no pointer yet", it would start a job at step 0.
+        return Denied(f"{where}: 404, but not as such a store says it: is the endpoint right?")
+    return Missing(f"{where}: there is no such object")
+
+
+def short(text: str) -> str:
+    return " ".join(text.partition("Debug source")[0].split())[:300]
+
+
+def _first(pattern: re.Pattern[str], text: str) -> str:
+    found = pattern.search(text)
+    return found.group(1) if found else ""
