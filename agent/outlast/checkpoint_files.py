@@ -1,4 +1,4 @@
-"""Outlast's own checkpoint folder on disk: written beside, made durable, marked, renamed into place."""
+"""Outlast's own checkpoint folder on disk: marked, renamed into place, verified, deleted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import xxhash
+
 from outlast.protocol.codec import FormatError
+from outlast.protocol.objects import HASH_ALGORITHM
 from outlast.save.marker import (
     FORMAT,
     MARKER,
@@ -21,12 +24,16 @@ from outlast.save.marker import (
 )
 from outlast.training import CheckpointError
 
+READ_BYTES = 4 << 20
+
 
 def write(root: Path, step: int, fill: Callable[[Path], None], request: str = "") -> Path:
-    """Durable on return: `fill` writes the files into a temp folder. Raises OSError; leaves nothing then."""
+    """For files that other code writes: `fill` puts them into a temp folder; durable on return.
+
+    Raises OSError; leaves nothing then.
+    """
     root.mkdir(parents=True, exist_ok=True)
-    target = root / folder_name(step)
-    temp = root / f"{UNFINISHED_PREFIX}{folder_name(step)}-{os.getpid()}"
+    temp = root / temp_name(step, str(os.getpid()))
     shutil.rmtree(temp, ignore_errors=True)
     try:
         temp.mkdir()
@@ -35,13 +42,26 @@ def write(root: Path, step: int, fill: Callable[[Path], None], request: str = ""
         for path in files:
             sync(path)
         marked = tuple(MarkedFile(path.name, path.stat().st_size) for path in files)
-        (temp / MARKER).write_bytes(marker_bytes(Marker(FORMAT, step, marked, request)))
-        sync(temp / MARKER)
-        sync(temp)
-        _take_place(temp, target)
+        return commit(root, temp.name, step, marked, request)
     except BaseException:
         shutil.rmtree(temp, ignore_errors=True)
         raise
+
+
+def temp_name(step: int, nonce: str) -> str:
+    return f"{UNFINISHED_PREFIX}{folder_name(step)}-{nonce}"
+
+
+def commit(root: Path, temp: str, step: int, files: tuple[MarkedFile, ...], request: str = "") -> Path:
+    """Marks the temp folder, whose files are durable, and renames it into place; durable on return.
+
+    Raises OSError.
+    """
+    folder, target = root / temp, root / folder_name(step)
+    (folder / MARKER).write_bytes(marker_bytes(Marker(FORMAT, step, files, request)))
+    sync(folder / MARKER)
+    sync(folder)
+    _take_place(folder, target)
     sync(root)
     return target
 
@@ -79,8 +99,8 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def verify(folder: Path) -> Marker:
-    """The marker of a complete checkpoint. Raises CheckpointError."""
+def verify(folder: Path, *, hashes: bool = False) -> Marker:
+    """The marker of a complete checkpoint. `hashes`: reads every file, too. Raises CheckpointError."""
     try:
         marker = read_marker((folder / MARKER).read_bytes())
     except FileNotFoundError:
@@ -94,7 +114,17 @@ def verify(folder: Path) -> Marker:
         size = path.stat().st_size if path.is_file() else None
         if size != file.size:
             raise CheckpointError(f"{path}: {'missing' if size is None else size}, not {file.size} bytes")
+        if hashes and file.hash and _hash_of(path) != file.hash:
+            raise CheckpointError(f"{path} is damaged: its bytes are not those that were saved")
     return marker
+
+
+def _hash_of(path: Path) -> str:
+    digest = xxhash.xxh3_128()
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(READ_BYTES):
+            digest.update(block)
+    return f"{HASH_ALGORITHM}:{digest.hexdigest()}"
 
 
 def steps(root: Path) -> list[int]:
@@ -104,13 +134,11 @@ def steps(root: Path) -> list[int]:
     return sorted(step for step in (step_of(path.name) for path in root.iterdir()) if step is not None)
 
 
-def prune(root: Path, keep: int, own: set[int]) -> None:
-    """Deletes the oldest of `own` beyond `keep`. Renamed first, so that none is ever seen half deleted."""
-    for step in sorted(own)[:-keep] if keep > 0 else ():
-        folder = root / folder_name(step)
-        gone = root / f"{UNFINISHED_PREFIX}old-{folder.name}-{os.getpid()}"
-        if folder.is_dir():
-            shutil.rmtree(gone, ignore_errors=True)
-            folder.rename(gone)
-            shutil.rmtree(gone, ignore_errors=True)
-        own.discard(step)
+def drop(root: Path, step: int) -> None:
+    """Deletes one checkpoint. Renamed first, so that none is ever seen half deleted."""
+    folder = root / folder_name(step)
+    gone = root / f"{UNFINISHED_PREFIX}old-{folder.name}-{os.getpid()}"
+    if folder.is_dir():
+        shutil.rmtree(gone, ignore_errors=True)
+        folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)

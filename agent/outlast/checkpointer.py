@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import logging
 import os
-import re
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from outlast import checkpoint_files, trainer_contract
 from outlast.clock import SystemRuntime
-from outlast.integrations.torch_state import (
-    generators,
-    load_object,
-    rng_state,
-    set_generators,
-    set_rng_state,
-    shelf,
-    software,
-)
-from outlast.save.marker import folder_name
+from outlast.integrations.torch_data import DataPosition
+from outlast.integrations.torch_saving import STATE, Saver
+from outlast.integrations.torch_staging import FROZEN
+from outlast.integrations.torch_state import frozen_storages, load_object, shelf, software
+from outlast.rhythm import rhythm_of
+from outlast.save.marker import Marker, folder_name
 from outlast.state_tree import flatten, unflatten
 from outlast.trainer_contract import SaveRequest
 from outlast.training import CheckpointError, Contact, Preempted, contact
+from outlast.writing.layout import SUFFIX
+from outlast.writing.plan import SaveResult
 
-STATE = "state.json"
-TENSORS = "tensors.safetensors"
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h)")
-
-_OS_ERROR = re.compile(r"os error (\d+)")
+FINAL_TRIES = 2  # a writer process that was killed is started once more while the machine is being taken
 
 _log = logging.getLogger("outlast")
 
@@ -60,22 +53,30 @@ class Checkpointer:
     ) -> None:
         if int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise CheckpointError("Checkpointer does not work in several processes (WORLD_SIZE > 1) yet")
-        self.root = Path(dir or os.environ.get(trainer_contract.CHECKPOINT_DIR) or "checkpoints").absolute()
+        root = Path(dir or os.environ.get(trainer_contract.CHECKPOINT_DIR) or "checkpoints").absolute()
         self.values: dict[str, Any] = {}
-        self.epoch = 0  # passes over the data that are over
-        self._every_steps, self._every_s = _cadence(every)
-        self._keep = keep
+        self._rhythm = rhythm_of(every)
         self._objects: dict[str, Any] = {}
         for name, value in state.items():
             stateful = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
             (self._objects if stateful else self.values)[name] = value
-        self._own: set[int] = set()  # steps saved by this process: the only ones it may delete
-        self._saved: int | None = None
+        self._saver = Saver(root, keep)
+        self._saved: int | None = None  # the last durable step, or the restored one
+        self._saving: tuple[int, SaveRequest | None] | None = None  # under way
+        self._position = DataPosition()
         self._clock = SystemRuntime()
-        self._saved_at_s = self._clock.monotonic_s()
-        self._pass: dict[str, Any] | None = None  # the pass over the data that is under way
-        self._loader: Any = None
-        self._resumed: dict[str, Any] | None = None  # what the next `batches` has to take up
+        self._began_at_s = self._clock.monotonic_s()
+        weakref.finalize(self, self._saver.close)
+
+    @property
+    def root(self) -> Path:
+        """The folder that checkpoints lie in."""
+        return self._saver.root
+
+    @property
+    def epoch(self) -> int:
+        """Passes over the data that are over."""
+        return self._position.epoch
 
     def restore(self) -> int:
         """Loads the checkpoint to resume from; returns the next step, 0 on a fresh start.
@@ -87,7 +88,7 @@ class Checkpointer:
         if folder is None:
             return 0
         marker = checkpoint_files.verify(folder)
-        state = self._read(folder)
+        state = _read(folder, marker)
         missing = sorted(set(self._objects) ^ set(state["objects"]))
         if missing:
             raise CheckpointError(
@@ -96,15 +97,15 @@ class Checkpointer:
         for name, target in self._objects.items():
             load_object(name, target, state["objects"][name])
         self.values.update(state["values"])
-        self.epoch = state["epoch"]
-        self._resumed = {"pass": state["pass"], "rng": state["rng"]}
-        set_rng_state(state["rng"])
+        self._position.restore(state)
         if state["software"] != software():
             _log.warning(
                 "%s was written by %s, this is %s: not bit for bit", folder, state["software"], software()
             )
         self._saved = marker.step
-        self._saved_at_s = self._clock.monotonic_s()
+        if folder.parent == self.root:
+            self._saver.knows(marker.step)
+        self._began_at_s = self._clock.monotonic_s()
         return marker.step + 1
 
     def _resume_from(self) -> Path | None:
@@ -117,7 +118,7 @@ class Checkpointer:
         for step in reversed(checkpoint_files.steps(self.root)):
             folder = self.root / folder_name(step)
             try:
-                checkpoint_files.verify(folder)
+                checkpoint_files.verify(folder, hashes=True)
             except CheckpointError as error:
                 _log.warning("not resumed from: %s", error)
             else:
@@ -125,157 +126,129 @@ class Checkpointer:
         return None
 
     def batches(self, loader: Any) -> Iterator[Any]:
-        """One pass over the data. A resumed pass begins with the first batch that was not consumed yet.
-
-        Shuffling draws from the random generators when the iterator is made, so the pass is made from the
-        state that it began with; only then are the generators set to the state of the save.
-        """
-        resumed, self._resumed = self._resumed, None
-        old: dict[str, Any] | None = resumed["pass"] if resumed is not None else None
-        rng: Any = resumed["rng"] if resumed is not None else None
-        self._loader = loader
-        if old is None:
-            if rng is not None:
-                set_rng_state(rng)  # what ran since the restore may have drawn from them
-            self._pass = {"consumed": 0, "rng": rng_state(), "generators": generators(loader), "loader": None}
-            iterator = iter(loader)
-        else:
-            self._pass = old
-            iterator = self._take_up(loader, old)
-            set_rng_state(rng)
-        position = self._pass
-        try:
-            for batch in iterator:
-                position["consumed"] += 1
-                yield batch
-        finally:
-            if self._pass is position:
-                self._pass, self._loader = None, None
-                self.epoch += 1
-
-    def _take_up(self, loader: Any, old: dict[str, Any]) -> Iterator[Any]:
-        if old["loader"] is not None:
-            loader.load_state_dict(old["loader"])
-            resumed: Iterator[Any] = iter(loader)
-            return resumed
-        now = old.get("generators_now", {})
-        set_rng_state(old["rng"])
-        set_generators(loader, old["generators"])
-        iterator: Iterator[Any] = iter(loader)
-        for number in range(old["consumed"]):
-            if next(iterator, self) is self:
-                raise CheckpointError(
-                    f"the data ended at batch {number}; {old['consumed']} were consumed before"
-                )
-        set_generators(loader, now)
-        return iterator
+        """One pass over the data. A resumed pass begins with the first batch that was not consumed yet."""
+        return self._position.batches(loader)
 
     def step(self, n: int, **metrics: float) -> None:
-        """Step `n` is finished: tells it, and saves when a save is due or asked for.
+        """Step `n` is finished: tells it, and begins a save when one is due or asked for.
 
-        When the machine is being taken, it saves, waits until that is durable, and raises Preempted.
+        The training waits for one copy in memory; the rest goes on beside it. When the machine is being
+        taken, it saves, waits until that is durable, and raises Preempted.
         """
         here = contact()
         here.log(n, metrics)
+        self._collect(0.0)
         request = here.request()
-        if request is None:
-            if self._due(n):
-                self._try_save(n)
-            return
-        folder = self._try_save(n, request.id)
-        self._tell(here, request, n if folder is not None else None, folder)
+        if request is not None and request.final:
+            self._leave(here, request, n)
+        elif request is not None:
+            if not self._saver.busy:  # else at a later step
+                self._try_begin(n, request)
+        elif self._rhythm.due(n, self._clock.monotonic_s() - self._began_at_s):
+            if self._rhythm.steps is not None:
+                self._collect(None)  # who counts steps wants those very steps
+            if not self._saver.busy:
+                self._try_begin(n)
 
-    def _tell(self, here: Contact, request: SaveRequest, step: int | None, folder: Path | None) -> None:
-        here.answer(request, step, str(folder or ""), leaving=request.final)
-        if request.final:
-            raise Preempted(request.why)
-
-    def _due(self, n: int) -> bool:
-        if self._every_steps is not None:
-            return (n + 1) % self._every_steps == 0
-        if self._every_s is not None:
-            return self._clock.monotonic_s() - self._saved_at_s >= self._every_s
-        return False
-
-    def _try_save(self, n: int, request: str = "") -> Path | None:
-        """A full disk costs this save, not the training."""
-        try:
-            return self.save(n, request)
-        except OSError as error:
-            if error.errno not in NO_SPACE:
-                raise
-            _log.error("step %d could not be saved: %s; training goes on", n, error)
-            return None
-
-    def save(self, n: int, request: str = "") -> Path:
+    def save(self, n: int) -> Path:
         """Saves the state after step `n`; durable on return. Raises CheckpointError, OSError."""
-        if n == self._saved and n in self._own:
-            return self.root / folder_name(n)
+        self._collect(None)
+        if not self._has(n):
+            self._begin(n)
+            result = self._saver.poll(None)
+            self._saving = None
+            assert result is not None
+            if result.error:
+                raise _error_of(result)
+            self._saved = n
+        return self._saver.folder(n)
+
+    def _has(self, n: int) -> bool:
+        return n == self._saved and n in self._saver.own
+
+    def _try_begin(self, n: int, request: SaveRequest | None = None) -> None:
+        """A full disk or memory costs this save, not the training."""
+        if request is not None and self._has(n):
+            contact().answer(request, n, str(self._saver.folder(n)), leaving=False)
+            return
+        try:
+            self._begin(n, request)
+        except OSError as error:
+            self._failed(n, request, SaveResult(n, str(error), error.errno or 0))
+
+    def _begin(self, n: int, request: SaveRequest | None = None) -> None:
+        """Raises CheckpointError: something in the state can't be saved; OSError."""
         tensors: dict[str, torch.Tensor] = {}
-        state = self._flat_state(tensors, n)
+        state = json.dumps(self._flat_state(tensors, n), separators=(",", ":"), allow_nan=False).encode()
+        frozen = frozen_storages(self._objects.values())
+        groups = {name: FROZEN for name, tensor in tensors.items() if tensor.data_ptr() in frozen}
+        self._began_at_s = self._clock.monotonic_s()
+        self._saver.begin(n, tensors, groups, state, request.id if request is not None else "")
+        self._saving = n, request
 
-        def fill(folder: Path) -> None:
-            _write_tensors(tensors, folder / TENSORS)
-            (folder / STATE).write_text(json.dumps(state, separators=(",", ":"), allow_nan=False))
+    def _collect(self, timeout_s: float | None) -> None:
+        """Takes note of the save under way if it has come to an end; None: waits for that."""
+        result = self._saver.poll(timeout_s)
+        if result is None or self._saving is None:
+            return
+        (n, request), self._saving = self._saving, None
+        if result.error:
+            self._failed(n, request, result)
+            return
+        self._saved = n
+        if request is not None:
+            contact().answer(request, n, str(self._saver.folder(n)), leaving=False)
 
-        folder = checkpoint_files.write(self.root, n, fill, request)
-        self._own.add(n)
-        self._saved, self._saved_at_s = n, self._clock.monotonic_s()
-        checkpoint_files.prune(self.root, self._keep, self._own)
-        return folder
+    def _failed(self, n: int, request: SaveRequest | None, result: SaveResult) -> None:
+        """Raises OSError: the disk fails, and going on would train what can't be kept."""
+        if request is not None:
+            contact().answer(request, None, leaving=False)
+        if result.errno and result.errno not in (*NO_SPACE, errno.ENOMEM):
+            raise _error_of(result)
+        _log.error("step %d could not be saved: %s; training goes on", n, result.error)
+
+    def _leave(self, here: Contact, request: SaveRequest, n: int) -> None:
+        """Raises Preempted, after step `n` is durable or can't be made so."""
+        self._collect(None)
+        for _ in range(FINAL_TRIES):
+            if not self._has(n):
+                self._try_begin(n)
+                self._collect(None)
+        saved = self._has(n)
+        here.answer(request, n if saved else None, str(self._saver.folder(n)) if saved else "", leaving=True)
+        raise Preempted(request.why)
 
     def _flat_state(self, tensors: dict[str, torch.Tensor], n: int) -> Any:
         shelved = shelf(tensors)
-        position = dict(self._pass) if self._pass is not None else None
-        rng = rng_state()
-        if self._resumed is not None:  # no pass was begun since the restore: nothing was consumed
-            position = self._resumed["pass"]
-            if n == self._saved:  # nor was a step made: what ran since may have drawn from the generators
-                rng = self._resumed["rng"]
-        elif position is not None:
-            position["generators_now"] = generators(self._loader)
-            if hasattr(self._loader, "state_dict") and hasattr(self._loader, "load_state_dict"):
-                position["loader"] = self._loader.state_dict()
-        rest = {"epoch": self.epoch, "pass": position, "rng": rng, "software": software()}
+        untouched = n == self._saved and n not in self._saver.own
+        rest = {**self._position.state(untouched=untouched), "software": software()}
         flat = {name: flatten(value, name, shelved) for name, value in rest.items()}
         flat["values"] = flatten(self.values, "values", shelved)
         objects = {name: target.state_dict() for name, target in self._objects.items()}
         flat["objects"] = {"dict": [[name, flatten(value, name, shelved)] for name, value in objects.items()]}
         return flat
 
-    def _read(self, folder: Path) -> dict[str, Any]:
-        try:
-            flat = json.loads((folder / STATE).read_bytes())
-            # A clone: the file's own mapping would tie the training to a file that may be deleted.
-            with safe_open(folder / TENSORS, framework="pt", device="cpu") as file:
 
-                def tensor(name: str) -> torch.Tensor:
-                    found: torch.Tensor = file.get_tensor(name)
-                    return found.clone()
-
-                return {name: unflatten(value, tensor) for name, value in flat.items()}
-        except (OSError, ValueError, KeyError, SafetensorError) as error:
-            raise CheckpointError(f"{folder} can't be read: {error}") from error
-
-
-def _write_tensors(tensors: dict[str, torch.Tensor], path: Path) -> None:
-    """safetensors tells a full disk in words only; the caller needs the number."""
+def _read(folder: Path, marker: Marker) -> dict[str, Any]:
     try:
-        save_file(tensors, path)
-    except SafetensorError as error:
-        code = _OS_ERROR.search(str(error))
-        if code is None:
-            raise CheckpointError(f"{path} could not be written: {error}") from error
-        raise OSError(int(code[1]), str(error), str(path)) from error
+        flat = json.loads((folder / STATE).read_bytes())
+        with contextlib.ExitStack() as stack:
+            files: dict[str, Any] = {}
+            for path in (file.path for file in marker.files if file.path.endswith(SUFFIX)):
+                opened = stack.enter_context(safe_open(folder / path, framework="pt", device="cpu"))
+                files.update(dict.fromkeys(opened.keys(), opened))
+
+            def tensor(name: str) -> torch.Tensor:
+                # A clone: the file's own mapping would tie the training to a file that may be deleted.
+                found: torch.Tensor = files[name].get_tensor(name)
+                return found.clone()
+
+            return {name: unflatten(value, tensor) for name, value in flat.items()}
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} can't be read: {error}") from error
 
 
-def _cadence(every: int | str | None) -> tuple[int | None, float | None]:
-    """Steps and seconds between saves, of which at most one is set. Raises CheckpointError."""
-    if every is None:
-        return None, None
-    if isinstance(every, int) and every > 0:
-        return every, None
-    match = _DURATION.fullmatch(every.strip()) if isinstance(every, str) else None
-    if match is None or float(match[1]) <= 0:
-        raise CheckpointError(f'every={every!r}: give a number of steps, or a time such as "10m" or "90s"')
-    return None, float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
+def _error_of(result: SaveResult) -> OSError | CheckpointError:
+    if result.errno:
+        return OSError(result.errno, result.error)
+    return CheckpointError(f"step {result.step} could not be saved: {result.error}")

@@ -14,34 +14,37 @@ from outlast.save.marker import folder_name
 from outlast.save.tidy import Keep, tidy_before_start
 from outlast.save.watch import Watcher
 
-# An audit hook sees every open, mkdir, rename and remove before it is done: there the process is killed.
+# An audit hook sees every open, mkdir, rename, link and remove before it is done: there the process is
+# killed. `b.bin` is the same in each save: it is linked.
 SCRIPT = """
 import os, signal, sys
-from pathlib import Path
-from outlast import checkpoint_files
+from outlast.checkpoint_files import temp_name
+from outlast.writing.plan import PlannedFile, SavePlan
+from outlast.writing.process import carry_out
 
-root, step, kill_at = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+root, step, before, kill_at = sys.argv[1], *map(int, sys.argv[2:])
 seen = 0
+events = "open os.mkdir os.rename os.link os.remove os.rmdir os.scandir os.truncate shutil.rmtree".split()
 
 def hook(event, args):
     global seen
-    if event in ("open", "os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.scandir", "shutil.rmtree"):
+    if event in events:
         seen += 1
         if seen == kill_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
-def fill(folder):
-    (folder / "a.bin").write_bytes(b"a" * 100)
-    (folder / "b.bin").write_bytes(bytes([step]) * 100)
-
+data = bytes([step]) * 4096 + b"b" * 4096
+files = (PlannedFile("a.bin", 0, 4000), PlannedFile("b.bin", 4096, 100, may_stay=True))
+plan = SavePlan(root, temp_name(step, str(kill_at)), step, len(data), files, before=before, drop=(before,))
 sys.addaudithook(hook)
-checkpoint_files.write(root, step, fill)
-checkpoint_files.prune(root, 1, {1, step})
+result = carry_out(plan, memoryview(data))
+assert not result.error, result
 """
 
 
 def save(root: Path, step: int, kill_at: int) -> int:
-    command = [sys.executable, "-c", SCRIPT, str(root), str(step), str(kill_at)]
+    before = 1 if step > 1 else 0
+    command = [sys.executable, "-c", SCRIPT, str(root), str(step), str(before), str(kill_at)]
     return subprocess.run(command, check=False, timeout=60, capture_output=True).returncode
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -174,13 +175,21 @@ def test_only_its_own_old_saves_are_deleted_and_none_is_ever_seen_half(tmp_path:
 
 def test_a_full_disk_costs_the_save_and_not_the_training(tmp_path: Path) -> None:
     script = (
-        "import resource, signal, sys, torch, outlast\n"
-        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "import os, resource, sys, torch, outlast\n"
+        "from outlast.node.processes import descendants\n"
         "c = outlast.Checkpointer(m=torch.nn.Linear(300, 300), dir=sys.argv[1], every=1)\n"
         "c.step(0)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, resource.RLIM_INFINITY))\n"
+        "def limit(size):\n"
+        "    for pid in descendants(os.getpid()):\n"
+        "        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
+        "c.save(0)\n"
+        "limit(50_000)\n"
         "c.step(1)\n"
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
+        "try:\n"
+        "    c.save(1)\n"
+        "except OSError as error:\n"
+        "    print(error.errno)\n"
+        "limit(resource.RLIM_INFINITY)\n"
         "c.step(2)\n"
     )
     done = subprocess.run(
@@ -188,6 +197,7 @@ def test_a_full_disk_costs_the_save_and_not_the_training(tmp_path: Path) -> None
     )
     assert done.returncode == 0, done.stderr
     assert "step 1 could not be saved" in done.stderr
+    assert done.stdout.strip() == str(errno.EFBIG), "who saves himself is told"
     assert steps(tmp_path) == [0, 2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000000", "step-000000002"]
 
@@ -198,7 +208,9 @@ def test_a_cadence_that_means_nothing_is_refused(tmp_path: Path, every: Any) -> 
         outlast.Checkpointer(dir=tmp_path, every=every)
 
 
-def test_a_save_right_after_a_restore_loses_neither_position_nor_randomness(tmp_path: Path) -> None:
+def test_a_save_right_after_a_restore_loses_neither_position_nor_randomness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def begin(folder: Path) -> tuple[outlast.Checkpointer, Any]:
         torch.manual_seed(5)
         data = torch.utils.data.TensorDataset(torch.arange(12))
@@ -211,10 +223,11 @@ def test_a_save_right_after_a_restore_loses_neither_position_nor_randomness(tmp_
         order.append(batch[0].tolist())
         if number == 2:
             checkpointer.save(number)
-    again, loader = begin(tmp_path / "a")
-    assert again.restore() == 3
+    with monkeypatch.context() as env:
+        env.setenv(contract.RESUME_FROM, str(tmp_path / "a" / "step-000000002"))
+        again, loader = begin(tmp_path / "b")
+        assert again.restore() == 3
     torch.rand(3)  # something that draws between the restore and the first batch
-    again.root = tmp_path / "b"
     again.save(2)
     last, loader = begin(tmp_path / "b")
     assert last.restore() == 3

@@ -5,27 +5,22 @@ from __future__ import annotations
 import importlib
 import platform
 import sys
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 
 from outlast.clock import random_state, set_random_state
+from outlast.integrations.torch_staging import DTYPES
 from outlast.state_tree import TensorShelf
 from outlast.training import CheckpointError
 
 PLAIN = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
-DTYPES = frozenset(
-    {
-        torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2,
-        torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool,
-    }
-)  # fmt: skip
 
 
 def shelf(tensors: dict[str, torch.Tensor]) -> TensorShelf:
-    """Collects tensors in `tensors`, fit for safetensors; two names of one tensor (tied weights) share it."""
+    """Collects tensors in `tensors`, uncopied; two names of one tensor (tied weights) share an entry."""
     names: dict[tuple[Any, ...], str] = {}
-    storages: set[int] = set()
 
     def keep(name: str, tensor: torch.Tensor) -> str:
         _refuse(name, tensor)
@@ -34,16 +29,22 @@ def shelf(tensors: dict[str, torch.Tensor]) -> TensorShelf:
             return names[same]
         while name in tensors:
             name += "'"
-        copy = tensor.detach().contiguous().cpu()
-        storage = copy.untyped_storage()
-        if storage.data_ptr() in storages or storage.nbytes() != copy.numel() * copy.element_size():
-            copy = copy.clone()
-        storages.add(copy.untyped_storage().data_ptr())
-        tensors[name] = copy
+        tensors[name] = tensor.detach()
         names[same] = name
         return name
 
     return TensorShelf(lambda value: isinstance(value, torch.Tensor), keep)
+
+
+def frozen_storages(objects: Iterable[Any]) -> set[int]:
+    """Addresses of the parameters that are not trained: their bytes are the same in every save."""
+    modules = [target for target in objects if isinstance(target, torch.nn.Module)]
+    return {
+        param.data_ptr()
+        for module in modules
+        for param in module.parameters()
+        if not param.requires_grad and param.numel()
+    }
 
 
 def _refuse(name: str, tensor: torch.Tensor) -> None:

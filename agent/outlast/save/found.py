@@ -23,6 +23,7 @@ class FoundFile:
     inode: int
     device: int
     links: int = 1
+    sealed: bool = False  # only ever replaced by rename, and linked by its trainer: the ctime says nothing
 
     @property
     def stamp(self) -> tuple[int, int, int]:
@@ -33,7 +34,7 @@ class FoundFile:
         """Nobody wrote into it. A link made or removed (our own, a rotation) changes the ctime too."""
         if (now.st_ino, now.st_size, now.st_mtime_ns) != self.stamp:
             return False
-        return now.st_ctime_ns == self.ctime_ns or now.st_nlink != self.links
+        return self.sealed or now.st_ctime_ns == self.ctime_ns or now.st_nlink != self.links
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ UNFINISHED_PREFIX = ".saving-"  # a temp folder on its way to being renamed
 class MarkedFile:
     path: str
     size: int
+    hash: str = ""  # `<algorithm>:<hex>` of the bytes as they were in memory; "": not known
 
 
 @dataclass(frozen=True)

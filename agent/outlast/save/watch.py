@@ -181,6 +181,8 @@ class Watcher:
         if self._bytes and not ODD_SIZE[0] <= size / self._bytes <= ODD_SIZE[1]:
             why += f"; its {size} bytes are {size / self._bytes:.2g} times those of the one before"
         names = names_of((file.path for file in files), candidate.step)
+        if kind.may_link:
+            files = tuple(replace(file, sealed=True) for file in files)
         return Found(
             step, candidate.kind, verdict.confidence, candidate.at, files, kind.may_link, why, names
         )  # fmt: skip

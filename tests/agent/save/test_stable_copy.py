@@ -68,6 +68,19 @@ def test_our_own_folder_is_linked_and_survives_its_deletion(tmp_path: Path) -> N
     assert bytes_of(copy)["a.pt"] == bytes_of(again)["a.pt"] == before
 
 
+def test_links_that_come_and_go_between_our_own_saves_are_no_change(tmp_path: Path) -> None:
+    """`Checkpointer` links what did not change from save to save: the count may be the same again."""
+    folder = write(tmp_path / "c", 3, lambda into: torch.save({}, into / "a.pt"))
+    (tmp_path / "first").hardlink_to(folder / "a.pt")
+    found = find(tmp_path / "c")
+    (tmp_path / "second").hardlink_to(folder / "a.pt")
+    (tmp_path / "first").unlink()
+    copy = guarded(found)
+    assert isinstance(copy, StableCopy), copy
+    assert bytes_of(copy)["a.pt"] == (folder / "a.pt").read_bytes()
+    copy.drop()
+
+
 def test_a_checkpoint_that_changed_since_it_was_found_is_discarded(tmp_path: Path) -> None:
     folder = hugging_face(tmp_path / "c", 5)
     found = find(tmp_path / "c")

@@ -1,0 +1,83 @@
+"""Where a training is in its data: passes, batches consumed, and the randomness that belongs to them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from outlast.integrations.torch_state import generators, rng_state, set_generators, set_rng_state
+from outlast.training import CheckpointError
+
+
+class DataPosition:
+    """Of one process. `state()` is what a checkpoint holds of it, `restore()` takes that up again."""
+
+    def __init__(self) -> None:
+        self.epoch = 0  # passes over the data that are over
+        self._pass: dict[str, Any] | None = None  # the pass that is under way
+        self._loader: Any = None
+        self._resumed: dict[str, Any] | None = None  # what the next `batches` has to take up
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.epoch = state["epoch"]
+        self._resumed = {"pass": state["pass"], "rng": state["rng"]}
+        set_rng_state(state["rng"])
+
+    def state(self, *, untouched: bool) -> dict[str, Any]:
+        """`untouched`: no step was made since the restore."""
+        position = dict(self._pass) if self._pass is not None else None
+        rng = rng_state()
+        if self._resumed is not None:  # no pass was begun since the restore: nothing was consumed
+            position = self._resumed["pass"]
+            if untouched:  # what ran since may have drawn from the generators
+                rng = self._resumed["rng"]
+        elif position is not None:
+            position["generators_now"] = generators(self._loader)
+            if hasattr(self._loader, "state_dict") and hasattr(self._loader, "load_state_dict"):
+                position["loader"] = self._loader.state_dict()
+        return {"epoch": self.epoch, "pass": position, "rng": rng}
+
+    def batches(self, loader: Any) -> Iterator[Any]:
+        """One pass over the data. A resumed pass begins with the first batch that was not consumed yet.
+
+        Shuffling draws from the random generators when the iterator is made, so the pass is made from the
+        state that it began with; only then are the generators set to the state of the save.
+        """
+        resumed, self._resumed = self._resumed, None
+        old: dict[str, Any] | None = resumed["pass"] if resumed is not None else None
+        rng: Any = resumed["rng"] if resumed is not None else None
+        self._loader = loader
+        if old is None:
+            if rng is not None:
+                set_rng_state(rng)  # what ran since the restore may have drawn from them
+            self._pass = {"consumed": 0, "rng": rng_state(), "generators": generators(loader), "loader": None}
+            iterator = iter(loader)
+        else:
+            self._pass = old
+            iterator = _take_up(loader, old)
+            set_rng_state(rng)
+        position = self._pass
+        try:
+            for batch in iterator:
+                position["consumed"] += 1
+                yield batch
+        finally:
+            if self._pass is position:
+                self._pass, self._loader = None, None
+                self.epoch += 1
+
+
+def _take_up(loader: Any, old: dict[str, Any]) -> Iterator[Any]:
+    if old["loader"] is not None:
+        loader.load_state_dict(old["loader"])
+        resumed: Iterator[Any] = iter(loader)
+        return resumed
+    now = old.get("generators_now", {})
+    set_rng_state(old["rng"])
+    set_generators(loader, old["generators"])
+    iterator: Iterator[Any] = iter(loader)
+    for number in range(old["consumed"]):
+        if next(iterator, iterator) is iterator:
+            raise CheckpointError(f"the data ended at batch {number}; {old['consumed']} were consumed before")
+    set_generators(loader, now)
+    return iterator

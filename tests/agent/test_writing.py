@@ -1,0 +1,265 @@
+"""The writer process: what a death, a full disk or a second save means for the saves, and what is linked."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+import outlast
+from outlast import trainer_contract as contract
+from outlast.checkpoint_files import steps, verify
+from outlast.node.processes import descendants
+from outlast.save.marker import MARKER
+from outlast.training import CheckpointError
+from outlast.writing.layout import TensorSpec, spread
+from outlast.writing.memory import split
+
+
+def make(
+    folder: Path, frozen: int = 0, every: int | None = None
+) -> tuple[torch.nn.Module, outlast.Checkpointer]:
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(*(torch.nn.Linear(64, 64, bias=False) for _ in range(4)))
+    for layer in list(model)[:frozen]:
+        layer.requires_grad_(False)
+    return model, outlast.Checkpointer(model=model, dir=folder, every=every)
+
+
+def writers() -> list[int]:
+    return [
+        pid
+        for pid in descendants(os.getpid())
+        if b"outlast.writing" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
+
+
+@contextmanager
+def asleep(pids: list[int]) -> Iterator[None]:
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    yield
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+
+
+def new_writers(before: list[int]) -> list[int]:
+    found = [pid for pid in writers() if pid not in before]
+    assert found, "no writer process was started"
+    return found
+
+
+def test_the_training_goes_on_while_a_save_is_written_and_what_it_changes_is_not_in_it(
+    tmp_path: Path,
+) -> None:
+    before = writers()
+    model, checkpointer = make(tmp_path, every=1)
+    checkpointer.save(0)
+    with torch.no_grad():
+        model[0].weight.fill_(1.0)  # type: ignore[index, union-attr, operator]
+    with asleep(new_writers(before)):
+        checkpointer.step(1)
+        assert steps(tmp_path) == [0], "not durable yet, and the step is over"
+        with torch.no_grad():
+            model[0].weight.fill_(2.0)  # type: ignore[index, union-attr, operator]
+    checkpointer.save(2)
+    for step, value in ((1, 1.0), (2, 2.0)):
+        saved = load_file(tmp_path / f"step-{step:09d}" / "tensors.safetensors")
+        assert torch.all(saved["model.0.weight"] == value)
+
+
+def test_by_time_a_save_waits_for_the_one_before_instead_of_stopping_the_training(tmp_path: Path) -> None:
+    before = writers()
+    model = torch.nn.Linear(2, 2)
+    checkpointer = outlast.Checkpointer(model=model, dir=tmp_path, every="0.001s")
+    checkpointer.save(0)
+    with asleep(new_writers(before)):
+        for step in range(1, 4):
+            checkpointer.step(step)
+    checkpointer.save(4)
+    assert steps(tmp_path) == [0, 1, 4]
+
+
+def test_a_writer_that_is_killed_costs_its_save_and_the_next_one_has_a_new_writer(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = writers()
+    checkpointer = make(tmp_path, every=1)[1]
+    checkpointer.save(0)
+    pids = new_writers(before)
+    os.kill(pids[0], signal.SIGSTOP)
+    checkpointer.step(1)
+    os.kill(pids[0], signal.SIGKILL)
+    checkpointer.step(2)
+    checkpointer.save(3)
+    assert steps(tmp_path) == [0, 2, 3]
+    assert "step 1 could not be saved: the writer process ended" in caplog.text
+    assert "signal 9" in caplog.text
+
+
+SCRIPT = """
+import os, signal, sys, torch, outlast
+from outlast.node.processes import descendants
+c = outlast.Checkpointer(model=torch.nn.Linear(4, 4), dir=sys.argv[1], every=1)
+c.step(0)
+if "final" in sys.argv:
+    for pid in descendants(os.getpid()):
+        os.kill(pid, signal.SIGKILL)
+    c.step(1)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def run(folder: Path, *words: str, **env: str) -> int:
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder), *words], env={**os.environ, **env},
+        check=False, timeout=120, capture_output=True,
+    ).returncode  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_save_that_was_handed_over_is_finished_though_the_trainer_is_killed(tmp_path: Path) -> None:
+    assert run(tmp_path) == -9
+    assert steps(tmp_path) == [0]
+    verify(tmp_path / "step-000000000", hashes=True)
+
+
+@pytest.mark.slow
+def test_a_final_save_is_made_though_the_writer_has_just_died(tmp_path: Path) -> None:
+    (tmp_path / "attempt").mkdir()
+    env = contract.environment(
+        job="j", generation=1, attempt_dir=str(tmp_path / "attempt"), checkpoint_dir=str(tmp_path / "c"),
+        resume_from=None, resume_step=None,
+    )  # fmt: skip
+    script = SCRIPT.replace("    c.step(1)\n", (
+        "    from outlast import trainer_contract as t\n"
+        "    request = t.SaveRequest('r', final=True)\n"
+        "    open(os.environ[t.SAVE_REQUEST], 'wb').write(t.request_bytes(request))\n"
+        "    c.step(1)\n"
+    ))  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "c"), "final"], env={**os.environ, **env},
+        check=False, timeout=120, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answer = contract.read_answer(Path(env[contract.SAVE_ANSWER]).read_bytes())
+    assert (answer.step, answer.leaving) == (1, True)
+    verify(Path(answer.path), hashes=True)
+
+
+def test_what_is_not_trained_lies_in_a_file_of_its_own_which_is_linked(tmp_path: Path) -> None:
+    model, checkpointer = make(tmp_path, frozen=3)
+    first = checkpointer.save(1)
+    with torch.no_grad():
+        model[3].weight.add_(1)  # type: ignore[index, union-attr, operator]
+    second = checkpointer.save(2)
+    assert (first / "frozen.safetensors").samefile(second / "frozen.safetensors")
+    sizes = {path.name: path.stat().st_size for path in second.iterdir()}
+    assert sizes["frozen.safetensors"] > 2 * sizes["tensors.safetensors"]
+    with torch.no_grad():
+        model[0].weight.add_(1)  # type: ignore[index, union-attr, operator]  # somebody does it all the same
+    third = checkpointer.save(3)
+    assert not (second / "frozen.safetensors").samefile(third / "frozen.safetensors")
+    again, other = make(tmp_path, frozen=3)
+    assert other.restore() == 4
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+    assert (other.save(4) / "frozen.safetensors").samefile(third / "frozen.safetensors"), "over a resume too"
+
+
+def test_the_marker_holds_the_hash_of_every_file_and_a_changed_byte_is_seen(tmp_path: Path) -> None:
+    folder = make(tmp_path)[1].save(1)
+    marker = json.loads((folder / MARKER).read_bytes())
+    assert all(file["hash"].startswith("xxh3-128:") for file in marker["files"])
+    verify(folder, hashes=True)
+    path = folder / "tensors.safetensors"
+    body = bytearray(path.read_bytes())
+    body[-1] ^= 1
+    path.write_bytes(body)
+    verify(folder)
+    with pytest.raises(CheckpointError, match="is damaged"):
+        verify(folder, hashes=True)
+
+
+def test_a_request_is_answered_at_the_step_that_finds_it_durable(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, torch, outlast\n"
+        "from pathlib import Path\n"
+        "from outlast import trainer_contract as t\n"
+        "c = outlast.Checkpointer(model=torch.nn.Linear(4, 4), dir=sys.argv[1], every=None)\n"
+        "Path(os.environ[t.SAVE_REQUEST]).write_bytes(t.request_bytes(t.SaveRequest('r')))\n"
+        "step = 0\n"
+        "while not Path(os.environ[t.SAVE_ANSWER]).exists():\n"
+        "    c.step(step)\n"
+        "    step += 1\n"
+    )
+    env = contract.environment(
+        job="j", generation=1, attempt_dir=str(tmp_path), checkpoint_dir=str(tmp_path / "c"),
+        resume_from=None, resume_step=None,
+    )  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "c")], env={**os.environ, **env},
+        check=False, timeout=120, capture_output=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    answer = contract.read_answer(Path(env[contract.SAVE_ANSWER]).read_bytes())
+    assert (answer.id, answer.step, answer.leaving) == ("r", 0, False)
+    assert verify(Path(answer.path)).request == "r"
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["F32", "BF16", "BOOL"]), st.integers(0, 40), st.sampled_from("ab"))),
+    st.integers(1, 200),
+)
+@settings(max_examples=50, deadline=None)
+def test_every_tensor_has_one_place_aligned_for_its_type(
+    entries: list[tuple[str, int, str]], most: int
+) -> None:
+    specs = [TensorSpec(f"t{n}", dtype, (size,), group) for n, (dtype, size, group) in enumerate(entries)]
+    files = spread(specs, most)
+    placed = [spec for file in files for spec, _ in file.tensors]
+    assert sorted(placed, key=lambda spec: spec.name) == sorted(specs, key=lambda spec: spec.name)
+    for file in files:
+        end = len(file.header)
+        assert end % 4096 == 0
+        for spec, at in file.tensors:
+            assert at == end
+            assert at % {"F32": 4, "BF16": 2, "BOOL": 1}[spec.dtype] == 0
+            end += spec.size
+        assert end == file.size
+        assert len(file.tensors) == 1 or file.size - len(file.header) <= most
+
+
+@given(st.lists(st.integers(0, 1000)), st.integers(1, 8))
+@settings(max_examples=50, deadline=None)
+def test_shares_of_a_copy_are_even_and_whole(sizes: list[int], parts: int) -> None:
+    moves, at = [], 0
+    for size in sizes:
+        moves.append((at, at + 10_000_000, size))
+        at += size
+    shares = split(moves, parts)
+    assert len(shares) <= parts
+    pieces = [piece for share in shares for piece in share]
+    end = 0
+    for to, source, size in pieces:
+        assert (to, source) == (end, end + 10_000_000)
+        end += size
+    assert end == at
+
+
+def test_files_are_plain_safetensors_that_others_read(tmp_path: Path) -> None:
+    model, checkpointer = make(tmp_path)
+    with safe_open(checkpointer.save(1) / "tensors.safetensors", framework="np") as file:
+        assert file.metadata() == {"format": "pt"}
+        assert (file.get_tensor("model.0.weight") == next(model.parameters()).detach().numpy()).all()
