@@ -38,6 +38,10 @@ def make(
     return model, outlast.Checkpointer(model=model, dir=folder, every=every)
 
 
+def weight(model: torch.nn.Module, number: int) -> torch.Tensor:
+    return list(model.parameters())[number]
+
+
 def writers() -> list[int]:
     return [
         pid
@@ -68,12 +72,12 @@ def test_the_training_goes_on_while_a_save_is_written_and_what_it_changes_is_not
     model, checkpointer = make(tmp_path, every=1)
     checkpointer.save(0)
     with torch.no_grad():
-        model[0].weight.fill_(1.0)  # type: ignore[index, union-attr, operator]
+        weight(model, 0).fill_(1.0)
     with asleep(new_writers(before)):
         checkpointer.step(1)
         assert steps(tmp_path) == [0], "not durable yet, and the step is over"
         with torch.no_grad():
-            model[0].weight.fill_(2.0)  # type: ignore[index, union-attr, operator]
+            weight(model, 0).fill_(2.0)
     checkpointer.save(2)
     for step, value in ((1, 1.0), (2, 2.0)):
         saved = load_file(tmp_path / f"step-{step:09d}" / "tensors.safetensors")
@@ -163,13 +167,13 @@ def test_what_is_not_trained_lies_in_a_file_of_its_own_which_is_linked(tmp_path:
     model, checkpointer = make(tmp_path, frozen=3)
     first = checkpointer.save(1)
     with torch.no_grad():
-        model[3].weight.add_(1)  # type: ignore[index, union-attr, operator]
+        weight(model, 3).add_(1)
     second = checkpointer.save(2)
     assert (first / "frozen.safetensors").samefile(second / "frozen.safetensors")
     sizes = {path.name: path.stat().st_size for path in second.iterdir()}
     assert sizes["frozen.safetensors"] > 2 * sizes["tensors.safetensors"]
     with torch.no_grad():
-        model[0].weight.add_(1)  # type: ignore[index, union-attr, operator]  # somebody does it all the same
+        weight(model, 0).add_(1)  # somebody does it all the same
     third = checkpointer.save(3)
     assert not (second / "frozen.safetensors").samefile(third / "frozen.safetensors")
     again, other = make(tmp_path, frozen=3)

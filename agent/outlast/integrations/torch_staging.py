@@ -105,9 +105,9 @@ class Staging:
         self._pin()
         for device in {tensor.device for _, tensor in pairs}:
             with torch.cuda.device(device):
-                stream = self._stream or torch.cuda.Stream(device)
+                stream = self._stream or torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
                 if stream.device != device:
-                    stream = torch.cuda.Stream(device)
+                    stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
                 self._stream = stream
                 stream.wait_stream(torch.cuda.current_stream(device))
                 with torch.cuda.stream(stream):
@@ -122,7 +122,7 @@ class Staging:
         address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
         if address == self._pinned:
             return
-        runtime = torch.cuda.cudart()
+        runtime = torch.cuda.cudart()  # type: ignore[no-untyped-call]
         if self._pinned:
             runtime.cudaHostUnregister(self._pinned)
         failed = int(runtime.cudaHostRegister(address, self._arena.size, 0))
