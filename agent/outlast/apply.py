@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from outlast.acts import (
     Act,
     AskSave,
@@ -36,6 +34,7 @@ from outlast.facts import (
     with_saving,
 )
 from outlast.protocol.messages import AgentState, WriterRef
+from outlast.protocol.values import replace
 from outlast.verdict import failure_of
 from outlast.view import AgentView, Ask, Assignment, Chore, Plan, Stage
 

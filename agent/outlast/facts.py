@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from outlast.protocol.messages import Fact
+from outlast.protocol.values import replace
 from outlast.view import AgentView, Assignment, Saving
 
 FACTS_MAX = 500  # while the controller is away; the oldest go first

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from outlast.apply import over
 from outlast.bucket.outcomes import Applied, Mine, Over
 from outlast.cadence import CLAIM_EVERY_S, SHUTDOWN_S, UNKNOWN_DEADLINE_S, leave_by_s, retry_in_s
@@ -27,6 +25,7 @@ from outlast.news import (
 from outlast.node_ports import NoticeSeen
 from outlast.protocol.messages import AgentState, Command, CommandKind, Permission, Reply, Work, WriterRef
 from outlast.protocol.objects import PointerState
+from outlast.protocol.values import replace
 from outlast.view import NEVER_S, AgentView, Assignment, Chore, NoticeView
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from outlast.apply import over
 from outlast.bucket.outcomes import Applied, Over, Stop, Wait
 from outlast.cadence import CLAIM_EVERY_S, retry_in_s
@@ -37,6 +35,7 @@ from outlast.news import (
 )
 from outlast.node_ports import TrainerExit, TrainerProgress
 from outlast.protocol.messages import AgentState, Failure
+from outlast.protocol.values import replace
 from outlast.view import AgentView, Assignment, Chore, Stage
 
 REFUSALS_MAX = 6  # before the claim: a bucket that refuses (not: can't be reached) so often is a failure

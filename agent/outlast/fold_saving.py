@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from outlast.bucket.outcomes import Applied, Mine, Rebase
 from outlast.facts import (
     SAVE_DISCARDED,
@@ -15,6 +13,7 @@ from outlast.facts import (
 )
 from outlast.fold_storage import later, mended, pointer_said, troubled
 from outlast.news import Committed, Pruned, SaveFound, SaveUnusable, Trouble, Uploaded, UploadMoved
+from outlast.protocol.values import replace
 from outlast.view import AgentView, Ask, Assignment, Chore
 
 SAVING_NEWS = (SaveFound, SaveUnusable, UploadMoved, Uploaded, Committed, Pruned)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from outlast.apply import over
 from outlast.bucket.outcomes import Applied, Fenced, Mine, Over, Stop, Wait
 from outlast.cadence import retry_in_s
@@ -18,6 +16,7 @@ from outlast.facts import (
 )
 from outlast.news import Trouble
 from outlast.protocol.messages import Failure
+from outlast.protocol.values import replace
 from outlast.view import AgentView, Assignment, Chore
 
 

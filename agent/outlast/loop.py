@@ -6,8 +6,6 @@ the loop never waits for anything but its mailbox, and the very same code runs i
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from outlast.acts import Act, Exit
 from outlast.apply import apply
 from outlast.cadence import Pace
@@ -22,6 +20,7 @@ from outlast.ports import Bucket, Link, Runtime
 from outlast.protocol.limits import LEASE_S
 from outlast.protocol.messages import WriterRef
 from outlast.protocol.objects import status_key
+from outlast.protocol.values import replace
 from outlast.telling import asking, build_report, report_due, said, status_due
 from outlast.view import AgentView, Identity
 from outlast.wake import go_on, wake_in_s

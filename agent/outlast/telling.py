@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from outlast.acts import Release
 from outlast.leave import leaving
 from outlast.protocol.messages import AgentState, Notice, Report, SaveStatus, WriterRef
+from outlast.protocol.values import replace
 from outlast.verdict import verdict
 from outlast.view import AgentView, Assignment, Chore, Saving, Stage
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from outlast.cadence import COMMIT_S, FINAL_GRACE_S, WAKE_GRACE_S, save_due_s
 from outlast.leave import leaving
+from outlast.protocol.values import replace
 from outlast.telling import CHANGE_EVERY_S, report_every_s, said, status_every_s
 from outlast.view import NEVER_S, AgentView, Assignment, Stage
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from outlast.bucket.manifest import (
     BadManifest,
@@ -19,6 +19,7 @@ from outlast.bucket.prune import unlisted_of
 from outlast.ports import Bucket, Exists, Missing, Runtime, Unsure
 from outlast.protocol.codec import FormatError, load
 from outlast.protocol.objects import Manifest, ManifestRef, Pointer, data_prefix, manifest_key
+from outlast.protocol.values import replace
 from outlast.save.types import Draft
 
 CREATE_TRIES_MAX = 5

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import functools
 
 from outlast.bucket.outcomes import (
     Applied,
@@ -33,6 +33,7 @@ from outlast.protocol.objects import (
     generation_of,
     manifest_key,
 )
+from outlast.protocol.values import replace
 
 __all__ = [
     "Applied",
@@ -51,6 +52,7 @@ __all__ = [
     "victims",
 ]
 
+PARSED_KEPT = 256  # pointers are read every few seconds, and hardly ever one has changed
 _MEND = "Nothing was changed; see docs/protocol.md, 'Recovery by hand'."
 
 
@@ -64,6 +66,11 @@ def parse_pointer(body: bytes, owner: str | None, job: str) -> Pointer:
         raise BadPointer(
             f"{POINTER_KEY} has {len(body)} bytes, more than any pointer: not one of ours. {_MEND}"
         )
+    return _parsed(body, owner, job)
+
+
+@functools.lru_cache(maxsize=PARSED_KEPT)
+def _parsed(body: bytes, owner: str | None, job: str) -> Pointer:
     try:
         pointer = load(Pointer, body)
     except FormatError as error:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from outlast.bucket.retention import victims
 from outlast.protocol.objects import ManifestRef, Pointer, PointerState
+from outlast.protocol.values import replace
 
 
 @dataclass(frozen=True)

@@ -27,18 +27,8 @@ class FormatError(ValueError):
 
 def to_json(value: Any) -> Any:
     """A JSON-ready copy of a dataclass tree: dataclass → dict, tuple → list, enum → its value."""
-    names = _field_names(type(value))  # type: ignore[arg-type]  # a class is hashable; typeshed says not
-    if names is not None:
-        return {name: to_json(getattr(value, name)) for name in names}
-    if isinstance(value, enum.Enum):
-        return value.value
-    if isinstance(value, (tuple, list)):
-        return [to_json(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted(to_json(item) for item in value)
-    if isinstance(value, dict):
-        return {str(k): to_json(v) for k, v in value.items()}
-    return value
+    kind: type[Any] = type(value)
+    return value if kind in _PLAIN else _writer(kind)(value)  # type: ignore[arg-type]  # a class is hashable; typeshed says not
 
 
 def dump(value: Any) -> bytes:
@@ -76,12 +66,25 @@ def _misfit(expected: str, found: Any) -> _Misfit:
     return _Misfit(f"expected {expected}, found {json.dumps(found)[:60]}")
 
 
+# Writers and readers are made once for each type: reports and pointers pass every second, for each node.
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
 @functools.cache
-def _field_names(cls: type[Any]) -> tuple[str, ...] | None:
-    return tuple(f.name for f in dataclasses.fields(cls)) if dataclasses.is_dataclass(cls) else None
-
-
-# A reader is made once for each type: reports and pointers are read every second, for each node.
+def _writer(cls: type[Any]) -> Callable[[Any], Any]:
+    if dataclasses.is_dataclass(cls):
+        names = tuple(f.name for f in dataclasses.fields(cls))
+        return lambda value: {name: to_json(getattr(value, name)) for name in names}
+    if issubclass(cls, enum.Enum):
+        return lambda value: value.value
+    if issubclass(cls, (tuple, list)):
+        return lambda value: [to_json(item) for item in value]
+    if issubclass(cls, (set, frozenset)):
+        return lambda value: sorted(to_json(item) for item in value)
+    if issubclass(cls, dict):
+        return lambda value: {str(k): to_json(v) for k, v in value.items()}
+    return lambda value: value
 
 
 @functools.cache
@@ -120,10 +123,12 @@ def _scalar_reader(kind: Any) -> _Reader:
 
 
 def _enum_reader(kind: type[enum.Enum]) -> _Reader:
+    members = {member.value: member for member in kind}
+
     def read(value: Any) -> Any:
         try:
-            return kind(value)
-        except ValueError:
+            return members[value]
+        except (KeyError, TypeError):  # TypeError: a list or an object
             raise _misfit("one of " + ", ".join(str(m.value) for m in kind), value) from None
 
     return read
@@ -172,8 +177,8 @@ def _list_reader(origin: Any, args: tuple[Any, ...]) -> _Reader:
             raise _misfit(f"a list of {len(readers)}", value)
         found: list[Any] = []
         try:
-            for reader, entry in zip(readers if fixed else readers * len(value), value, strict=True):
-                found.append(reader(entry))
+            for place, entry in enumerate(value):
+                found.append(readers[place if fixed else 0](entry))
         except _Misfit as misfit:
             misfit.path = f"[{len(found)}]{misfit.path}"
             raise

@@ -7,13 +7,14 @@ what it rests on is durable, and a controller that no longer leads does nothing 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from outlast.protocol.limits import FENCED_OFF_S, OVER_OFF_S
+from outlast.protocol.values import replace
 from outlast_orchestrator.controller.looks import Looks
 from outlast_orchestrator.controller.world import World
 from outlast_orchestrator.core.actions import (
@@ -123,6 +124,8 @@ class Actor:
             if isinstance(action, Rewish):
                 self._check(term)
                 self._store.wish(action.job, Event(Kind.JOB_WANTED, action.why, turn.job.id))
+        if not any(isinstance(action, (Launch, Save)) for action in turn.decision.actions):
+            return turn
         actions = tuple(self._complete(action) for action in turn.decision.actions)
         return Turn(turn.job, replace(turn.decision, actions=actions))
 

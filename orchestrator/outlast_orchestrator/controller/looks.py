@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
+from outlast.protocol.values import replace
 from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.controller.world import (
     OffersRead,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from outlast.protocol.values import replace
 from outlast_orchestrator.controller.listen import Ears
 from outlast_orchestrator.controller.looks import Looks
 from outlast_orchestrator.controller.rhythm import Rhythm

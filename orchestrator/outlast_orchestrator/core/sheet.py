@@ -5,9 +5,9 @@ It lives for one call of `decide` and is never seen outside.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
+from outlast.protocol.values import replace
 from outlast_orchestrator.core.actions import Action, Decision, Log, Save
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.types import (
@@ -115,14 +115,20 @@ class Sheet:
         """Rows that changed, then events, calls and what the nodes are told."""
         view = self.view
         rows: list[Progress | Attempt | Instance | Block] = []
-        if self.progress != view.progress:
+        if _differs(self.progress, view.progress):
             rows.append(self.progress)
         before = {a.generation: a for a in view.attempts}
-        rows += [a for g, a in sorted(self.attempts.items()) if before.get(g) != a]
+        rows += [a for g, a in sorted(self.attempts.items()) if _differs(a, before.get(g))]
         records = {m.record.launch_id: m.record for m in view.instances}
-        rows += [m.record for k, m in sorted(self.machines.items()) if records.get(k) != m.record]
-        blocks = {b.scope: b for b in view.blocks}
-        rows += [b for k, b in sorted(self.blocks.items()) if blocks.get(k) != b]
+        rows += [m.record for k, m in sorted(self.machines.items()) if _differs(m.record, records.get(k))]
+        if self.blocks:
+            blocks = {b.scope: b for b in view.blocks}
+            rows += [b for k, b in sorted(self.blocks.items()) if _differs(b, blocks.get(k))]
         actions: list[Action] = [Save(row) for row in rows]
         actions += [Log(event) for event in self.events]
         return Decision((*actions, *self.calls, *self.tells), self.progress.why, self._wake_s)
+
+
+def _differs(row: object, before: object) -> bool:
+    """Most rows of most decisions are still the very same object."""
+    return row is not before and row != before

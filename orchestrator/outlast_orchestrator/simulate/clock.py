@@ -7,6 +7,7 @@ one seed is one story.
 
 from __future__ import annotations
 
+import functools
 import heapq
 import random
 from collections.abc import Callable
@@ -49,6 +50,7 @@ class Process:
         self.born_s = clock.now_s
         self.on_death: list[Callable[[], None]] = []
         self.crossings = 0  # how often it touched the world
+        self.hunted = False  # since something was planned for one of these touches
         self._trips: dict[int, Callable[[], None]] = {}
         self._ambushes: dict[str, tuple[int, Callable[[], None]]] = {}  # by deed: how many to let pass
         self._tasks: list[Task] = []
@@ -111,10 +113,12 @@ class Process:
     def trip(self, crossings: int, action: Callable[[], None]) -> None:
         """Runs `action` (a kill, a freeze) when it touches the world that many times more."""
         self._trips[self.crossings + crossings] = action
+        self.hunted = True
 
     def ambush(self, deed: str, passing: int, action: Callable[[], None]) -> None:
         """As `trip`, in the middle of a certain deed: before or after the world has noticed it."""
         self._ambushes[deed] = (passing, action)
+        self.hunted = True
 
     def caught(self, deed: str) -> Callable[[], None] | None:
         if deed in self._ambushes:
@@ -123,10 +127,6 @@ class Process:
                 return action
             self._ambushes[deed] = (passing - 1, action)
         return self._trips.pop(self.crossings, None)
-
-    @property
-    def hunted(self) -> bool:
-        return bool(self._trips or self._ambushes)
 
 
 class _Shelter:
@@ -155,7 +155,7 @@ class SimClock:
         self.now_s = 0.0
         self._heap: list[tuple[float, float, int, Callable[[], None]]] = []
         self._count = 0
-        self._order = self.stream("order")
+        self._draw = self.stream("order").random
         self._task: Task | None = None
         self._processes: list[Process] = []
 
@@ -187,7 +187,8 @@ class SimClock:
     def at(self, when_s: float, run: Callable[[], None]) -> None:
         """Runs at that time, outside every task. The order of equal times is drawn from the seed."""
         self._count += 1
-        heapq.heappush(self._heap, (max(when_s, self.now_s), self._order.random(), self._count, run))
+        now_s = self.now_s
+        heapq.heappush(self._heap, (when_s if when_s > now_s else now_s, self._draw(), self._count, run))
 
     def after(self, seconds: float, run: Callable[[], None]) -> None:
         self.at(self.now_s + seconds, run)
@@ -195,20 +196,22 @@ class SimClock:
     def run(self, until_s: float) -> None:
         """Lets the world go on until then; an idle world jumps from event to event."""
         assert self._task is None, "a task waits; it does not run the world"
-        while self._heap and self._heap[0][0] <= until_s:
-            when_s, _, _, run = heapq.heappop(self._heap)
-            self.now_s = when_s
+        heap, pop = self._heap, heapq.heappop
+        while heap and heap[0][0] <= until_s:
+            self.now_s, _, _, run = pop(heap)
             run()
         self.now_s = max(self.now_s, until_s)
 
     # what tasks do
 
     def wake(self, task: Task, number: int, value: Any) -> None:
-        self.at(self.now_s, lambda: self._resume(task, number, value))
+        self.at(self.now_s, functools.partial(self._resume, task, number, value))
 
     def _resume(self, task: Task, number: int, value: Any) -> None:
+        if task.waiting != number:  # most of those that end a wait by time
+            return
         process = task.process
-        if not process.alive or task.waiting != number or task.ground.dead:
+        if not process.alive or task.ground.dead:
             return
         if process.frozen:
             process.park(task, number, value)
@@ -235,7 +238,7 @@ class SimClock:
         task.waiting += 1
         number = task.waiting
         if until_s is not None:
-            self.at(until_s, lambda: self._resume(task, number, False))
+            self.at(until_s, functools.partial(self._resume, task, number, False))
         value = self.hub.switch()
         if not task.process.alive:
             raise Killed
@@ -258,11 +261,16 @@ class SimClock:
         if not process.alive:
             raise Killed
         process.crossings += 1
-        action = process.caught(deed) if process.hunted else None
-        if action is not None:
-            action()
-            if not process.alive:
-                raise Killed
-            if process.frozen:
-                process.park(task, task.waiting + 1, True)
-                self.wait(None)
+        if process.hunted:
+            self._strike(process, task, deed)
+
+    def _strike(self, process: Process, task: Task, deed: str) -> None:
+        action = process.caught(deed)
+        if action is None:
+            return
+        action()
+        if not process.alive:
+            raise Killed
+        if process.frozen:
+            process.park(task, task.waiting + 1, True)
+            self.wait(None)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from outlast.ports import LinkDown, LinkRefused, Mailbox
 from outlast.protocol.codec import dump
-from outlast.protocol.messages import Reply, Report
+from outlast.protocol.messages import Command, Reply, Report
+from outlast.protocol.values import replace
 from outlast_orchestrator.core.ports import Nodes
 from outlast_orchestrator.simulate.clock import Process, SimClock
 from outlast_orchestrator.simulate.network import CONTROLLER, Network
@@ -96,12 +96,13 @@ class SimLink:
         self._dice = clock.stream(f"link/{machine}")
         self._seen = 0
         self._failures = 0
+        self._numbered: tuple[tuple[Command, ...], int] | None = None  # the last commands, and their number
         self._hangs_on: Listener | None = None  # what the machine's kernel would close if the agent died
 
     def report(self, report: Report) -> Reply:
         sent_s = self._clock.now_s
         there = self._reach()
-        reply = _numbered(there.nodes.receive(report))
+        reply = self._number(there.nodes.receive(report))
         self._clock.sleep(LATENCY_S * (0.5 + self._dice.random()))
         if not self._passes(there):
             self._give_up()
@@ -116,14 +117,14 @@ class SimLink:
         nodes.connected(self._launch_id)
         stop = nodes.watch(self._launch_id, lambda: mailbox.put("changed"))
         try:
-            reply = _numbered(nodes.told(self._launch_id))
+            reply = self._number(nodes.told(self._launch_id))
             if reply.number != self._seen:
                 self._clock.sleep(LATENCY_S)
             else:
                 news = mailbox.get(timeout_s)
                 if news == "closed":
                     raise LinkDown("the controller closed the connection")
-                reply = _numbered(nodes.told(self._launch_id))
+                reply = self._number(nodes.told(self._launch_id))
         finally:
             stop()
             let_go()
@@ -171,7 +172,9 @@ class SimLink:
         self._failures += 1
         return LinkDown(why)
 
-
-def _numbered(reply: Reply) -> Reply:
-    """As the API does it: a number that stands for what is told, the same after a restart."""
-    return dataclasses.replace(reply, number=1 + zlib.crc32(b"".join(map(dump, reply.commands))))
+    def _number(self, reply: Reply) -> Reply:
+        """As the API does it: a number that stands for what is told, the same after a restart."""
+        commands = reply.commands
+        if self._numbered is None or self._numbered[0] is not commands:
+            self._numbered = (commands, 1 + zlib.crc32(b"".join(map(dump, commands))))
+        return replace(reply, number=self._numbered[1])

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from outlast.protocol.values import replace
 from outlast_orchestrator.core.errors import Deposed, StoreError, UserError
 from outlast_orchestrator.core.events import Event
 from outlast_orchestrator.core.ports import Clock, Row, Term
@@ -128,7 +128,7 @@ class MemoryStore:
         self._jobs, self._attempts, self._instances = (
             dict(old.jobs), dict(old.attempts), dict(old.instances),
         )  # fmt: skip
-        self._progress = {job: dataclasses.replace(row, restored=True) for job, row in old.progress.items()}
+        self._progress = {job: replace(row, restored=True) for job, row in old.progress.items()}
         self._blocks, self._marks, self._tokens = dict(old.blocks), dict(old.marks), dict(old.tokens)
         self._events = list(old.events)
         self._event_seq = max((event.seq for event in self._events), default=0)
@@ -166,7 +166,7 @@ class MemoryStore:
     def _log(self, event: Event) -> Event:
         self._event_seq += 1
         at = self._clock.wall_s() - event.age_s
-        stored = dataclasses.replace(event, seq=self._event_seq, at=at)
+        stored = replace(event, seq=self._event_seq, at=at)
         self._events.append(stored)
         return stored
 
@@ -180,13 +180,9 @@ class MemoryStore:
 
     def open_attempts(self) -> list[Attempt]:
         self._touched("")
-        closed = [key for key in sorted(self._attempts) if not self._attempts[key].open]
-        newest_closed = dict(closed)
-        return [
-            self._attempts[key]
-            for key in sorted(self._attempts)
-            if self._attempts[key].open or newest_closed.get(key[0]) == key[1]
-        ]
+        rows = [row for _, row in sorted(self._attempts.items())]
+        newest_closed = {row.job: row.generation for row in rows if not row.open}
+        return [row for row in rows if row.open or newest_closed.get(row.job) == row.generation]
 
     def instances(self, job: str | None = None, *, gone: bool = True) -> list[Instance]:
         self._touched("")

@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from outlast.node_ports import NodeTrouble, TrainerExit, TrainerOrder, TrainerProgress
+from outlast.protocol.values import replace
 from outlast.trainer_contract import SaveAnswer, SaveRequest
 from outlast_orchestrator.simulate.clock import Dice, Process, SimClock
 from outlast_orchestrator.simulate.disk import Files, NodeDisk

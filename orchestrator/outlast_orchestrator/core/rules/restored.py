@@ -7,9 +7,8 @@ paused or cancelled.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from outlast.protocol.objects import ORDERED, Pointer, PointerState
+from outlast.protocol.values import replace
 from outlast_orchestrator.core.actions import Rewish
 from outlast_orchestrator.core.rules.ending import fail
 from outlast_orchestrator.core.rules.people import goal_of
