@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import os
 import queue
 import random
@@ -15,6 +16,7 @@ from collections.abc import Callable
 from typing import Any
 
 from outlast.ports import Mailbox
+from outlast.priority import give_way
 
 EXIT_TASK_DIED = 70  # EX_SOFTWARE: a background task raised, and none may be lost
 
@@ -66,14 +68,20 @@ class SystemRuntime:
     def mailbox(self) -> Mailbox:
         return ThreadMailbox()
 
-    def spawn(self, name: str, run: Callable[[], None]) -> None:
-        threading.Thread(target=_guarded, args=(name, run), name=name, daemon=True).start()
+    def spawn(self, name: str, run: Callable[[], None], *, gives_way: bool = False) -> None:
+        body = functools.partial(_giving_way, run) if gives_way else run
+        threading.Thread(target=_guarded, args=(name, body), name=name, daemon=True).start()
 
     def token(self, nbytes: int) -> str:
         return secrets.token_hex(nbytes)
 
     def uniform(self) -> float:
         return random.random()
+
+
+def _giving_way(run: Callable[[], None]) -> None:
+    give_way()
+    run()
 
 
 def _guarded(name: str, run: Callable[[], None]) -> None:

@@ -34,7 +34,7 @@ from outlast.node_ports import Node, NodeMemory
 from outlast.ports import Bucket, Link, Runtime
 from outlast.protocol.messages import WriterRef
 from outlast.save.types import StableCopy
-from outlast.tasks.desk import Desk, Post, Wanted
+from outlast.tasks.desk import Desk, Flag, Post, Wanted
 from outlast.tasks.link import HangTask, ReportTask, StatusTask
 from outlast.tasks.logs import LogsTask, LogTarget
 from outlast.tasks.outputs import OutputsTask
@@ -65,6 +65,7 @@ class Crew:
         self._runtime = runtime
         self._node = node
         self._wanted = Wanted()  # what is long is called off once the assignment is on its way out
+        self._hurry = Flag()  # set while the machine is being left
         self._target = Target()
         self._log_target: LogTarget | None = None
         self.reports = ReportTask(runtime, link, post)
@@ -126,7 +127,14 @@ class Crew:
     def _ship(self, assignment: Assignment, act: Upload | Commit | Prune) -> None:
         saving, generation = assignment.saving, assignment.generation
         if isinstance(act, Upload):
-            self._shipper.upload(generation, act.copy, saving.base, self._wanted.order())
+            self._shipper.upload(
+                generation,
+                act.copy,
+                saving.base,
+                self._wanted.order(),
+                mbps_max=assignment.work.checkpoint.upload_mbps_max,
+                hurry=self._hurry,
+            )
         elif isinstance(act, Commit):
             assert saving.draft is not None
             self._pointer.commit(generation, saving.draft)
@@ -172,6 +180,10 @@ class Crew:
             return
         if new.fenced_why:
             self._wanted.call_off()
+        if new.plan is not None:
+            self._hurry.set()
+        elif self._hurry():
+            self._hurry = Flag()
         same = old is not None and old.generation == new.generation
         stage_before = old.trainer.stage if same and old is not None else Stage.NONE
         if new.trainer.stage is Stage.ALIVE and stage_before is not Stage.ALIVE:

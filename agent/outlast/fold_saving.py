@@ -14,7 +14,7 @@ from outlast.facts import (
 from outlast.fold_storage import later, mended, pointer_said, troubled
 from outlast.news import Committed, Pruned, SaveFound, SaveUnusable, Trouble, Uploaded, UploadMoved
 from outlast.protocol.values import replace
-from outlast.view import AgentView, Ask, Assignment, Chore
+from outlast.view import AgentView, Ask, Assignment, Chore, Saving
 
 SAVING_NEWS = (SaveFound, SaveUnusable, UploadMoved, Uploaded, Committed, Pruned)
 
@@ -60,8 +60,14 @@ def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentVie
     )
     if replaced is not None:
         why = f"step {replaced.step}: step {copy.step} was complete before its upload began"
-        view = note(view, SAVE_SKIPPED, why, step=str(replaced.step))
+        view = note(view, SAVE_SKIPPED, f"{why}; {_advice(saving)}", step=str(replaced.step))
     return view
+
+
+def _advice(saving: Saving) -> str:
+    """What would let every save reach the bucket."""
+    takes = "" if saving.upload_s is None else f" (an upload takes about {saving.upload_s:.0f} s)"
+    return f"save less often{takes}, or less: of a frozen base only the adapter"
 
 
 def _answers(view: AgentView, assignment: Assignment, ask: Ask, age_s: float) -> bool:

@@ -37,8 +37,12 @@ class Runtime(Protocol):
 
     def mailbox(self) -> Mailbox: ...
 
-    def spawn(self, name: str, run: Callable[[], None]) -> None:
-        """Starts a background task. An exception that leaves it ends the process: none may be lost."""
+    def spawn(self, name: str, run: Callable[[], None], *, gives_way: bool = False) -> None:
+        """Starts a task. An exception that leaves it ends the process: none may be lost.
+
+        `gives_way`: it moves much data in the background, and the trainer's use of processors and disks
+        comes before it.
+        """
 
     def token(self, nbytes: int) -> str:
         """Random hex digits, fit for nonces and ids."""
@@ -104,6 +108,10 @@ class ObjectInfo:
     version: str
 
 
+class UploadCancelled(Exception):
+    """What is being sent is not wanted any more (fenced, or called off): raised by its source."""
+
+
 class Source(Protocol):
     """Bytes to upload: a stable file of a known size that can be read more than once."""
 
@@ -111,7 +119,10 @@ class Source(Protocol):
     def size(self) -> int: ...
 
     def read(self, offset: int, length: int) -> bytes | memoryview:
-        """Exactly `length` bytes at `offset`. Raises OSError."""
+        """Exactly `length` bytes at `offset`. Raises OSError, UploadCancelled.
+
+        A memoryview costs no memory of its own (a mapped file), so more of them may be on their way at once.
+        """
 
 
 class Bucket(Protocol):

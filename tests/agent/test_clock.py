@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import textwrap
+import threading
 
 from outlast.clock import EXIT_TASK_DIED, SystemRuntime, iso
+from outlast.priority import NICE
 
 LIMIT_S = 60.0
 
@@ -79,3 +82,22 @@ def test_a_task_that_exits_is_not_lost_either() -> None:
     code, err = _end_of("sys.exit(0)")
     assert code == EXIT_TASK_DIED
     assert "SystemExit" in err
+
+
+def test_a_task_that_gives_way_has_a_lower_priority_and_so_have_its_threads_and_no_others() -> None:
+    runtime, mine = SystemRuntime(), os.nice(0)
+    nices = runtime.mailbox()
+
+    def tell() -> None:
+        nices.put(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    def tell_and_start() -> None:
+        tell()
+        thread = threading.Thread(target=tell)
+        thread.start()
+        thread.join()
+
+    runtime.spawn("busy", tell_and_start, gives_way=True)
+    assert [nices.get(LIMIT_S), nices.get(LIMIT_S)] == [max(NICE, mine)] * 2
+    runtime.spawn("pointer", tell)
+    assert nices.get(LIMIT_S) == mine

@@ -43,7 +43,7 @@ class StillRuntime:
     def mailbox(self) -> StillMailbox:
         return StillMailbox()
 
-    def spawn(self, name: str, run: Callable[[], None]) -> None:
+    def spawn(self, name: str, run: Callable[[], None], *, gives_way: bool = False) -> None:
         run()
 
     def token(self, nbytes: int) -> str:

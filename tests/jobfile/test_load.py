@@ -215,7 +215,8 @@ labels: {team: x}
 max_duration: 1h30m
 resources: {gpus: [H100:8, L4], clouds: local, regions: here, market: spot-with-fallback,
             price_max_usd_h: 3, disk_gb: 7}
-checkpoint: {dir: ck, every: 45s, keep: 5, resume_args: "--from {resume_from}", signal: sigterm}
+checkpoint: {dir: ck, every: 45s, keep: 5, resume_args: "--from {resume_from}", signal: sigterm,
+             upload_mbps_max: 250}
 retry: {max_failures: 0, exit_codes: {fatal: [2], retryable: [75]}}
 """
     (tmp_path / "t.py").touch()
@@ -233,7 +234,7 @@ retry: {max_failures: 0, exit_codes: {fatal: [2], retryable: [75]}}
     assert (work.name, work.owner, work.revision, work.code) == ("n", "o", 2, "code/x")
     assert (work.run, work.setup, work.env, work.outputs) == ("python t.py", "make", {"A": "b"}, ("out",))
     assert (plan.dir, plan.every_s, plan.keep, plan.resume_args) == ("ck", 45.0, 5, "--from {resume_from}")
-    assert plan.signal == "TERM"
+    assert (plan.signal, plan.upload_mbps_max) == ("TERM", 250.0)
     retry = job.retry
     assert (retry.max_failures, retry.fatal_exit_codes, retry.retryable_exit_codes) == (0, (2,), (75,))
 

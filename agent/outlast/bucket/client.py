@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from outlast.bucket.folder import FolderBucket
 from outlast.bucket.keys import TooBig, check_key
-from outlast.bucket.s3 import QUERY_KEYS, S3Place, open_s3
+from outlast.bucket.s3 import CHECKSUMS, QUERY_KEYS, S3Place, open_s3
 from outlast.ports import Blob, Bucket, ObjectInfo, Source
 
 __all__ = ["TooBig", "check_key", "open_bucket", "scoped"]
@@ -49,6 +49,9 @@ def _open_s3(url: str, options: Mapping[str, str]) -> Bucket:
     unknown = sorted(set(query) - QUERY_KEYS)
     if unknown:
         raise ValueError(f"{url!r}: unknown {', '.join(unknown)}; known are {', '.join(sorted(QUERY_KEYS))}")
+    checksum = query.get("checksum", CHECKSUMS[0])
+    if checksum not in CHECKSUMS:
+        raise ValueError(f"{url!r}: checksum={checksum}: write {' or '.join(CHECKSUMS)}")
     endpoint = query.get("endpoint", "")
     allow_http = query.get("allow_http", "false").lower() in ("1", "true", "yes")
     if endpoint.startswith("http://") and not allow_http:
@@ -60,6 +63,7 @@ def _open_s3(url: str, options: Mapping[str, str]) -> Bucket:
             region=query.get("region", ""),
             allow_http=allow_http,
             virtual_hosted=query.get("virtual_hosted", "false").lower() in ("1", "true", "yes"),
+            checksum=checksum,
         ),
         options,
     )

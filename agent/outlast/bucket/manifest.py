@@ -159,6 +159,16 @@ def _entry_problem(entry: FileEntry) -> str:
         return f"its hash {entry.hash!r} is not one of {HASH_ALGORITHM}"
     if entry.size < 0:
         return f"its size is {entry.size}"
+    return _chunks_problem(entry)
+
+
+def _chunks_problem(entry: FileEntry) -> str:
+    if not entry.chunks:
+        return ""
+    if entry.chunk_bytes <= 0 or -(-entry.size // entry.chunk_bytes) != len(entry.chunks):
+        return f"{len(entry.chunks)} chunks of {entry.chunk_bytes} bytes are not its {entry.size}"
+    if any(len(digits) != _HEX_DIGITS for digits in entry.chunks):
+        return f"the hash of a chunk is not one of {HASH_ALGORITHM}"
     return ""
 
 

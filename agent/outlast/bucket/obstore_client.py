@@ -93,7 +93,7 @@ class ObjectStoreBucket:
         with self._errors(key, replacing=True):
             return self._put_once(key, body, self._dialect.over(version))
 
-    def _put_once(self, key: str, body: bytes, mode: Any) -> str:
+    def _put_once(self, key: str, body: bytes | memoryview, mode: Any) -> str:
         return self._version(key, obstore.put(self._once, key, body, mode=mode, use_multipart=False))
 
     def put(self, key: str, body: bytes) -> None:
@@ -110,9 +110,10 @@ class ObjectStoreBucket:
         wrote(source.size)
 
     def _upload_small(self, key: str, source: Source) -> None:
-        body = bytes(source.read(0, source.size)) if source.size else b""
+        body = source.read(0, source.size) if source.size else b""
         try:
-            self.create(key, body)
+            with self._errors(key):
+                self._put_once(key, body, "create")
         except Exists:
             # The key is used by one content only, so this is an earlier try whose reply was lost.
             if self.get(key).body != body:

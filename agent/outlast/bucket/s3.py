@@ -11,7 +11,8 @@ from obstore.store import S3Store
 from outlast.bucket.dialect import Dialect
 from outlast.bucket.obstore_client import ObjectStoreBucket, Reach, check_options
 
-QUERY_KEYS = frozenset({"endpoint", "region", "allow_http", "virtual_hosted"})
+QUERY_KEYS = frozenset({"endpoint", "region", "allow_http", "virtual_hosted", "checksum"})
+CHECKSUMS = ("crc64nvme", "signature")
 OPTIONS = frozenset({"access_key_id", "secret_access_key", "session_token"})
 
 _DENIED = frozenset(
@@ -41,6 +42,7 @@ class S3Place:
     region: str = ""
     allow_http: bool = False
     virtual_hosted: bool = False
+    checksum: str = CHECKSUMS[0]  # signature: of the payload, for a store that knows no such checksum
 
 
 def open_s3(place: S3Place, options: Mapping[str, str]) -> ObjectStoreBucket:
@@ -82,7 +84,7 @@ def _config(place: S3Place, options: Mapping[str, str]) -> dict[str, Any]:
     if place.endpoint:
         config["endpoint"] = place.endpoint
         config.setdefault("region", "us-east-1")
-    else:
+    if place.checksum == CHECKSUMS[0] and not place.allow_http:
         # Over TLS a checksum that the store verifies costs a fifth of a signature over the payload.
         config["checksum_algorithm"] = "CRC64NVME"
         config["unsigned_payload"] = True

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from outlast.bucket.client import open_bucket, scoped
+from outlast.bucket.transfer import start_threads
 from outlast.cadence import Pace
 from outlast.clock import SystemRuntime
 from outlast.config import Config, ConfigError
@@ -49,6 +50,7 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
         raise ConfigError(str(error)) from error
     except OSError as error:
         raise ConfigError(f"{config.home} can't be used as the agent's home: {error}") from error
+    _start_transfers(runtime, config.storage)
     workplace = NodeWorkplace(home, bucket, log)
     node = Node(
         trainer=ProcessTrainer(home, log),
@@ -82,6 +84,20 @@ def _saves(home: Home, runtime: Runtime) -> FolderSaves:
         return home.work_dir(work.code) / work.checkpoint.dir
 
     return FolderSaves(runtime, gate, root_of, home.staging)
+
+
+def _start_transfers(runtime: Runtime, storage: str) -> None:
+    """The threads that encrypt and send give way to the trainer; a folder as bucket needs none."""
+    if storage.startswith(("/", "file:")):
+        return
+    started = runtime.mailbox()
+
+    def start() -> None:
+        start_threads()
+        started.put(True)
+
+    runtime.spawn("first transfer", start, gives_way=True)
+    started.get(None)
 
 
 def _only_one(home: Home) -> None:

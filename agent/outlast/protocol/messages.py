@@ -114,6 +114,7 @@ class CheckpointPlan:
     keep: int = 3
     signal: str = "USR1"
     resume_args: str = ""  # e.g. "--resume_from_checkpoint {resume_from}"; used only with a checkpoint
+    upload_mbps_max: float | None = None  # megabits a second; None: as fast as it goes
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 FORMAT = 1
 HASH_ALGORITHM = "xxh3-128"  # written before each hash, `xxh3-128:<hex>`, so that it can change
+CHUNK_BYTES = 32 << 20  # what a new manifest has a hash of its own for
 
 
 class PointerState(str, enum.Enum):
@@ -71,12 +72,18 @@ class Confidence(str, enum.Enum):
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of a checkpoint. `key` is under the job's prefix, and may be an object of the parent."""
+    """One file of a checkpoint. `key` is under the job's prefix, and may be an object of the parent.
+
+    A file longer than one chunk has the hash of each `chunk_bytes` of it besides, hex digits by the algorithm
+    of `hash`: so that its parts can be fetched at once, each checked as it arrives.
+    """
 
     path: str
     key: str
     size: int
     hash: str
+    chunk_bytes: int = 0
+    chunks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ import fcntl
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from outlast.save.found import Found, FoundFile
-from outlast.save.sources import FileSource, GuardedSource, SourceChanged
+from outlast.save.sources import GuardedSource, MappedSource, SourceChanged
 from outlast.save.types import StableCopy, StableFile
 
 FICLONE = 0x40049409
@@ -68,7 +68,7 @@ def stable_copy(
             target.parent.mkdir(parents=True, exist_ok=True)
             if not (found.may_link and _link(file, target)):
                 _copy(file, target, lambda: free(staging) - found.bytes)
-            files.append(StableFile(file.path, FileSource(target, file.size)))
+            files.append(StableFile(file.path, MappedSource(target, file.size)))
         _check_all(found)
     except SourceChanged as error:
         shutil.rmtree(folder, ignore_errors=True)
@@ -82,7 +82,7 @@ def stable_copy(
     def drop() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
-    return _copy_of(found, tuple(files), drop, final)
+    return replace(_copy_of(found, tuple(files), drop, final), mapped=True)
 
 
 def guarded(found: Found, *, final: bool = False) -> StableCopy | Changed:

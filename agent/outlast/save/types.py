@@ -15,6 +15,7 @@ class StableFile:
 
     path: str
     source: Source
+    hash: str = ""  # as its writer noted it, `<algorithm>:<hex>`; checked before it counts. "": not known
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,8 @@ class StableCopy:
     final: bool = False
     gate: str = ""
     begun_at: float = 0.0  # by the node's wall clock: when its oldest file was written; 0: not known
+
+    mapped: bool = False  # its files are read as mapped memory, not copied into ours
 
     @property
     def bytes(self) -> int:

@@ -3,24 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import xxhash
-
-from outlast.ports import Bucket, BucketError, Exists, Mailbox, Runtime, Source
-from outlast.protocol.objects import HASH_ALGORITHM, FileEntry, Manifest, ManifestRef, data_prefix
+from outlast.ports import Bucket, BucketError, Exists, Mailbox, Runtime, UploadCancelled
+from outlast.protocol.objects import FileEntry, Manifest, ManifestRef, data_prefix
+from outlast.save.bandwidth import Bandwidth
+from outlast.save.hashing import Hashing, unchanged
 from outlast.save.sources import SourceChanged
 from outlast.save.types import Draft, StableCopy, StableFile
 
-HASH_CHUNK_BYTES = 4 << 20
 PARALLEL_MAX = 32
 
 Progress = Callable[[int, int], None]  # bytes done, bytes in all
 Cancelled = Callable[[], bool]
 
 
-class UploadCancelled(Exception):
-    """The caller no longer wants it (fenced, or a newer save has replaced it)."""
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What holds an upload back. `hurry`: the machine is being taken, so no bandwidth is saved any more."""
+
+    cancelled: Cancelled = _never
+    bandwidth: Bandwidth | None = None
+    hurry: Callable[[], bool] = _never
+
+    def before_read(self, length: int) -> None:
+        """Raises UploadCancelled."""
+        self.before_look(length)
+        if self.bandwidth is not None and length:
+            self.bandwidth.wait(length, lambda: self.hurry() or self.cancelled())
+            self.before_look(length)
+
+    def before_look(self, length: int) -> None:
+        """Of bytes that are read and not sent. Raises UploadCancelled."""
+        del length
+        if self.cancelled():
+            raise UploadCancelled("the upload is not wanted any more")
 
 
 def upload(
@@ -33,12 +54,13 @@ def upload(
     *,
     done: dict[str, FileEntry] | None = None,
     parallel: int = 1,
-    cancelled: Cancelled = lambda: False,
+    limits: Limits | None = None,
 ) -> Draft:
     """All data of `copy` is durable under `checkpoints/<name>/` on return.
 
     `done` is filled as files finish: give the same one again, with the same name, to go on after an
     error. `parallel` files are sent at once, by tasks of `runtime`; with 1 all happens in this one.
+    A file that the base has is read and compared, and named again when it is the same.
     Raises BucketError, SourceChanged (discard the copy), UploadCancelled, OSError.
     """
     entries = {} if done is None else done
@@ -46,7 +68,7 @@ def upload(
     own = data_prefix(name)
     for path in [path for path, entry in entries.items() if not entry.key.startswith(own)]:
         del entries[path]  # it names an object of a base that may be another one now
-    job = _Job(bucket, own, {} if base is None else {f.path: f for f in base[1].files}, cancelled)
+    job = _Job(bucket, own, {} if base is None else {f.path: f for f in base[1].files}, limits or Limits())
     todo = [file for file in copy.files if file.path not in entries]
     meter = _Meter(progress, copy.bytes, sum(entry.size for entry in entries.values()))
     if parallel <= 1 or len(todo) <= 1:
@@ -69,12 +91,6 @@ def upload(
     )
 
 
-def hash_of(source: Source, cancelled: Cancelled = lambda: False) -> str:
-    """`<algorithm>:<hex>` over the whole source. Raises OSError, UploadCancelled."""
-    hashing = _Hashing(source, cancelled)
-    return hashing.digest()
-
-
 class _Meter:
     """Adds up what the files report, and never reports less than before for one file."""
 
@@ -89,51 +105,23 @@ class _Meter:
         self._progress(self._before_bytes + sum(self._files.values()), self._total_bytes)
 
 
-class _Hashing:
-    """A source that hashes what passes through it in order, and reads once more what did not."""
-
-    def __init__(self, source: Source, cancelled: Cancelled) -> None:
-        self._source = source
-        self._cancelled = cancelled
-        self._hash = xxhash.xxh3_128()
-        self._hashed = 0
-
-    @property
-    def size(self) -> int:
-        return self._source.size
-
-    def read(self, offset: int, length: int) -> bytes | memoryview:
-        if self._cancelled():
-            raise UploadCancelled("the upload is not wanted any more")
-        data = self._source.read(offset, length)
-        # Parts that are sent again, or ahead of others, must not be hashed twice or out of order.
-        if offset <= self._hashed < offset + len(data):
-            self._hash.update(memoryview(data)[self._hashed - offset :])
-            self._hashed = offset + len(data)
-        return data
-
-    def digest(self) -> str:
-        while self._hashed < self.size:
-            self.read(self._hashed, min(HASH_CHUNK_BYTES, self.size - self._hashed))
-        return f"{HASH_ALGORITHM}:{self._hash.hexdigest()}"
-
-
 @dataclass(frozen=True)
 class _Job:
     bucket: Bucket
     own: str
     before: dict[str, FileEntry]
-    cancelled: Cancelled
+    limits: Limits
 
     def send(self, file: StableFile, wrote: Callable[[int], None]) -> FileEntry:
-        source, before, digest = file.source, self.before.get(file.path), ""
-        if self.cancelled():
-            raise UploadCancelled("the upload is not wanted any more")
-        if before is not None and before.size == source.size:
-            digest = hash_of(source, self.cancelled)
-            if digest == before.hash:
-                return FileEntry(file.path, before.key, source.size, digest)
-        hashing = _Hashing(source, self.cancelled)
+        source, before = file.source, self.before.get(file.path)
+        self.limits.before_read(0)
+        # Its writer's hash says without a look that it is another one; that it is the same is looked at.
+        if before is not None and file.hash in ("", before.hash):
+            if unchanged(source, before, self.limits.before_look):
+                return replace(before, path=file.path)
+            if file.hash:
+                raise SourceChanged(f"{file.path} is not what was written: its hash is not {file.hash}")
+        hashing = Hashing(source, self.limits.before_read)
         key = self.own + file.path
         try:
             self.bucket.upload(key, hashing, wrote)
@@ -141,10 +129,10 @@ class _Job:
             # Nobody else writes under this name, and an interrupted upload leaves nothing: the reply to
             # an earlier try of ours was lost.
             wrote(source.size)
-        sent = hashing.digest()
-        if digest and digest != sent:
-            raise SourceChanged(f"{file.path} changed while it was being uploaded")
-        return FileEntry(file.path, key, source.size, sent)
+        entry = hashing.entry(file.path, key)
+        if file.hash and entry.hash != file.hash:
+            raise SourceChanged(f"{file.path} is not what was written: its hash is not {file.hash}")
+        return entry
 
 
 def _check_paths(copy: StableCopy) -> None:
@@ -176,7 +164,7 @@ def _send_parallel(
 ) -> None:
     tasks, results = runtime.mailbox(), runtime.mailbox()
     for number in range(workers):
-        runtime.spawn(f"upload-{number}", lambda: _work(job, tasks, results))
+        runtime.spawn(f"upload-{number}", lambda: _work(job, tasks, results), gives_way=True)
     # The big ones first: a big one that begins last would be sent alone.
     waiting = sorted(todo, key=lambda file: (file.source.size, file.path))
     for _ in range(workers):

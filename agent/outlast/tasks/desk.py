@@ -45,9 +45,9 @@ class Wanted:
 class Desk:
     """Orders are closures over what the desk's owner may touch; they run one at a time, in order."""
 
-    def __init__(self, runtime: Runtime, name: str) -> None:
+    def __init__(self, runtime: Runtime, name: str, *, gives_way: bool = False) -> None:
         self._inbox = runtime.mailbox()
-        runtime.spawn(name, self._run)
+        runtime.spawn(name, self._run, gives_way=gives_way)
 
     def give(self, order: Callable[[], None]) -> None:
         self._inbox.put(order)

@@ -37,7 +37,7 @@ class OutputsTask:
         self._patterns: tuple[str, ...] = ()
         self._known: dict[str, OutputEntry] = {}  # by path
         self._stamps: dict[str, str] = {}
-        runtime.spawn("outputs", self._run)
+        runtime.spawn("outputs", self._run, gives_way=True)
 
     # orders
 

@@ -8,16 +8,18 @@ from dataclasses import dataclass
 from outlast.bucket.manifest import BadManifest, read_manifest
 from outlast.news import SaveFound, SaveUnusable, Settled, Uploaded, UploadMoved
 from outlast.node_ports import NodeTrouble, SaveLook, Saves, Trainer
-from outlast.ports import Bucket, BucketError, Runtime
+from outlast.ports import Bucket, BucketError, Runtime, UploadCancelled
 from outlast.protocol.objects import FileEntry, Manifest, ManifestRef, checkpoint_name
+from outlast.save.bandwidth import Bandwidth
 from outlast.save.sources import SourceChanged
 from outlast.save.types import StableCopy
-from outlast.save.upload import UploadCancelled, upload
+from outlast.save.upload import Limits, upload
 from outlast.tasks.desk import Desk, Flag, Post, trouble
 from outlast.view import Identity
 
 LAST_LOOKS_MAX = 2  # after a bad exit: what is not complete by then never will be
 NONCE_BYTES = 4
+PARALLEL = 4  # files at once; nothing of them is held in memory
 MOVED_EVERY_BYTES = 8 << 20
 READ_TRIES_MAX = 3
 
@@ -36,7 +38,7 @@ class FinderTask:
         self._inbox = runtime.mailbox()
         self._generation: int | None = None
         self._step: int | None = None
-        runtime.spawn("finder", self._run)
+        runtime.spawn("finder", self._run, gives_way=True)
 
     # orders
 
@@ -129,17 +131,29 @@ class ShipperTask:
         self._bucket = bucket
         self._identity = identity
         self._post = post
-        self._desk = Desk(runtime, "shipper")
+        self._desk = Desk(runtime, "shipper", gives_way=True)
         self._copy: StableCopy | None = None
         self._name = ""
         self._done: dict[str, FileEntry] = {}
         self._reads = 0  # failed ones, of this copy
         self._base: tuple[ManifestRef, Manifest] | None = None
 
-    def upload(self, generation: int, copy: StableCopy, base: ManifestRef | None, off: Flag) -> None:
-        self._desk.give(lambda: self._upload(generation, copy, base, off))
+    def upload(
+        self,
+        generation: int,
+        copy: StableCopy,
+        base: ManifestRef | None,
+        off: Flag,
+        *,
+        mbps_max: float | None = None,
+        hurry: Flag | None = None,
+    ) -> None:
+        """`hurry` is set when the machine is being taken: then `mbps_max` does not hold any more."""
+        bandwidth = None if mbps_max is None else Bandwidth(self._runtime, mbps_max)
+        limits = Limits(off, bandwidth, hurry or Flag())
+        self._desk.give(lambda: self._upload(generation, copy, base, limits))
 
-    def _upload(self, generation: int, copy: StableCopy, base: ManifestRef | None, off: Flag) -> None:
+    def _upload(self, generation: int, copy: StableCopy, base: ManifestRef | None, limits: Limits) -> None:
         if copy is not self._copy:
             self._copy, self._done, self._reads = copy, {}, 0
             self._name = checkpoint_name(copy.step, generation, self._runtime.token(NONCE_BYTES))
@@ -160,7 +174,8 @@ class ShipperTask:
                 self._known_base(base),
                 progress,
                 done=self._done,
-                cancelled=off,
+                parallel=PARALLEL if copy.mapped else 1,
+                limits=limits,
             )
         except UploadCancelled as error:
             self._copy = None

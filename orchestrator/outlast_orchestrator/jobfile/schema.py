@@ -140,6 +140,7 @@ class Checkpoint(Section):
     keep: Annotated[StrictInt, Field(ge=1, le=1000)] = 3
     resume_args: Annotated[StrictStr, AfterValidator(_check_resume_args)] = ""
     signal: Annotated[StrictStr, AfterValidator(_check_signal)] = "USR1"
+    upload_mbps_max: Annotated[float, Field(gt=0, strict=True)] | None = None
 
 
 class ExitCodes(Section):

@@ -64,7 +64,8 @@ class ProcessRuntime:
     def mailbox(self) -> SimMailbox:
         return SimMailbox(self._clock)
 
-    def spawn(self, name: str, run: Callable[[], None]) -> None:
+    def spawn(self, name: str, run: Callable[[], None], *, gives_way: bool = False) -> None:
+        del gives_way  # simulated processors are never busy
         self._process.spawn(name, run)
 
     def token(self, nbytes: int) -> str:

@@ -127,7 +127,10 @@ def test_a_newer_save_replaces_one_that_waits_and_the_skip_is_told() -> None:
     assert scene.saves(2) == []
     assert scene.saves(3) == []
     assert scene.assignment.saving.skipped == 1
-    assert [fact.data["step"] for fact in scene.view.telling.facts if fact.kind == "save.skipped"] == ["2"]
+    skips = [fact for fact in scene.view.telling.facts if fact.kind == "save.skipped"]
+    assert [fact.data["step"] for fact in skips] == ["2"]
+    assert "save less often" in skips[0].why
+    assert "only the adapter" in skips[0].why
     assert only(scene.uploads(1), Upload).copy.step == 3
 
 

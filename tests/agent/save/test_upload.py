@@ -12,10 +12,11 @@ from tests.agent.save.fake_bucket import MemoryBucket
 from tests.agent.save.files import stable
 
 from outlast.clock import SystemRuntime
-from outlast.ports import BucketError, Unsure
+from outlast.ports import BucketError, Unsure, UploadCancelled
 from outlast.protocol.objects import Confidence, FileEntry, Manifest, ManifestRef
+from outlast.save.sources import SourceChanged
 from outlast.save.types import Draft, StableCopy, StableFile
-from outlast.save.upload import UploadCancelled, upload
+from outlast.save.upload import Limits, upload
 
 NAME = "000000007-g2-abcd"
 RUNTIME = SystemRuntime()
@@ -77,6 +78,28 @@ def test_unchanged_files_name_the_bases_object_and_same_size_alone_is_not_enough
     assert third.base is None, "nothing of the base is named"
 
 
+def with_hash(copy: StableCopy, digest: str) -> StableCopy:
+    return replace(copy, files=tuple(replace(file, hash=digest) for file in copy.files))
+
+
+def test_the_hash_that_its_writer_noted_saves_a_look_and_is_checked(tmp_path: Path) -> None:
+    """The same hash: named again once the bytes are seen to be the same. Another: sent without a look."""
+    bucket = MemoryBucket()
+    copy = stable(fill(tmp_path / "a", frozen=b"f" * 3000))
+    base = manifest_of(send(bucket, copy, "000000001-g1-aa"))
+    noted = base[1].files[0].hash
+    again = send(bucket, with_hash(copy, noted), base=base)
+    assert again.files == base[1].files
+    changed = stable(fill(tmp_path / "b", frozen=b"g" * 3000))
+    with pytest.raises(SourceChanged, match="not what was written"):
+        send(bucket, with_hash(changed, noted), base=base)
+    with pytest.raises(SourceChanged, match="not what was written"):
+        send(bucket, with_hash(changed, noted), "000000003-g1-cc")
+    own = f"xxh3-128:{xxhash.xxh3_128(b'g' * 3000).hexdigest()}"
+    (entry,) = send(bucket, with_hash(changed, own), "000000004-g1-dd", base=base).files
+    assert (entry.key, entry.hash) == ("checkpoints/000000004-g1-dd/frozen", own)
+
+
 @pytest.mark.parametrize("parallel", [1, 3])
 def test_after_an_error_only_what_is_missing_is_sent(tmp_path: Path, parallel: int) -> None:
     bucket, done = MemoryBucket(), dict[str, FileEntry]()
@@ -129,7 +152,7 @@ def test_cancelled_between_parts_nothing_half_is_visible(tmp_path: Path, paralle
 
     with pytest.raises(UploadCancelled):
         send(bucket, stable(fill(tmp_path / "c", a=b"a" * 9000, b=b"b" * 9000)),
-             cancelled=cancelled, parallel=parallel)  # fmt: skip
+             limits=Limits(cancelled), parallel=parallel)  # fmt: skip
     assert bucket.objects == {}
 
 
