@@ -10,12 +10,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from outlast.protocol.codec import FormatError
+from outlast.protocol.objects import HASH_ALGORITHM
 from outlast.save.found import Found, FoundFile
+from outlast.save.marker import MARKER, read_marker
 from outlast.save.sources import GuardedSource, MappedSource, SourceChanged
 from outlast.save.types import StableCopy, StableFile
 
 FICLONE = 0x40049409
 COPY_BYTES = 8 << 20
+MARKER_BYTES_MAX = 64 << 20
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -70,6 +74,7 @@ def stable_copy(
                 _copy(file, target, lambda: free(staging) - found.bytes)
             files.append(StableFile(file.path, MappedSource(target, file.size)))
         _check_all(found)
+        noted = _noted(files)
     except SourceChanged as error:
         shutil.rmtree(folder, ignore_errors=True)
         return Changed(str(error))
@@ -82,7 +87,7 @@ def stable_copy(
     def drop() -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
-    return replace(_copy_of(found, tuple(files), drop, final), mapped=True)
+    return replace(_copy_of(found, noted, drop, final), mapped=True)
 
 
 def guarded(found: Found, *, final: bool = False) -> StableCopy | Changed:
@@ -95,11 +100,24 @@ def guarded(found: Found, *, final: bool = False) -> StableCopy | Changed:
 
     try:
         sources.extend(GuardedSource(file) for file in found.files)
+        noted = _noted([StableFile(f.path, s) for f, s in zip(found.files, sources, strict=True)])
     except OSError as error:
         drop()
         return Changed(f"step {found.step} changed: {error}")
-    files = tuple(StableFile(f.path, s) for f, s in zip(found.files, sources, strict=True))
-    return _copy_of(found, files, drop, final)
+    return _copy_of(found, noted, drop, final)
+
+
+def _noted(files: list[StableFile]) -> tuple[StableFile, ...]:
+    """With the hashes that the marker of our own writer gives, if there is one: of bytes in its memory."""
+    marker = next((file.source for file in files if file.path == MARKER), None)
+    if marker is None or marker.size > MARKER_BYTES_MAX:
+        return tuple(files)
+    try:
+        marked = read_marker(bytes(marker.read(0, marker.size))).files
+    except FormatError:
+        return tuple(files)
+    hashes = {file.path: file.hash for file in marked if file.hash.startswith(f"{HASH_ALGORITHM}:")}
+    return tuple(replace(file, hash=hashes.get(file.path, "")) for file in files)
 
 
 def _copy_of(

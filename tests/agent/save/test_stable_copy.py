@@ -7,15 +7,18 @@ import resource
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from tests.agent.save.files import hugging_face
 
+from outlast.bucket.manifest import hash_bytes
 from outlast.checkpoint_files import write
 from outlast.protocol.messages import CheckpointPlan
 from outlast.save.found import Found
+from outlast.save.marker import MARKER, marker_bytes, read_marker
 from outlast.save.sources import SourceChanged
 from outlast.save.stable_copy import Changed, NoCopy, clear_staging, guarded, stable_copy
 from outlast.save.types import StableCopy
@@ -54,6 +57,20 @@ def test_the_copy_survives_rotation_and_torch_save_over_the_same_file(tmp_path: 
     copy.drop()
     copy.drop()
     assert list((tmp_path / "staging").iterdir()) == []
+
+
+def test_the_hashes_that_our_own_writer_noted_come_along(tmp_path: Path) -> None:
+    folder = write(tmp_path / "c", 3, lambda into: torch.save({}, into / "a.pt"))
+    marker = read_marker((folder / MARKER).read_bytes())
+    noted = hash_bytes((folder / "a.pt").read_bytes())
+    with_hashes = replace(marker, files=tuple(replace(file, hash=noted) for file in marker.files))
+    (folder / MARKER).write_bytes(marker_bytes(with_hashes))
+    for copy in (
+        made(stable_copy(find(tmp_path / "c"), tmp_path / "staging", "n1")),
+        made(guarded(find(tmp_path / "c"))),
+    ):
+        assert {file.path: file.hash for file in copy.files} == {"a.pt": noted, MARKER: ""}
+        copy.drop()
 
 
 def test_our_own_folder_is_linked_and_survives_its_deletion(tmp_path: Path) -> None:
