@@ -68,6 +68,7 @@ class Crew:
         self._hurry = Flag()  # set while the machine is being left
         self._target = Target()
         self._log_target: LogTarget | None = None
+        self._aimed: tuple[Assignment | None, tuple[WriterRef, ...]] | None = None  # from which both follow
         self.reports = ReportTask(runtime, link, post)
         self.status = StatusTask(runtime, bucket, post)
         self._pointer = PointerTask(runtime, bucket, identity, post)
@@ -171,9 +172,9 @@ class Crew:
         self._aim(after)
         old, new = before.assignment, after.assignment
         committed = isinstance(news, Committed) and isinstance(news.outcome, Applied)
-        kept = {id(copy) for copy in _copies(new)}
-        for copy in _copies(old):
-            if id(copy) not in kept:
+        kept = [] if new is old else list(_copies(new))
+        for copy in () if new is old else _copies(old):
+            if all(copy is not one for one in kept):
                 durable = committed and old is not None and copy is old.saving.under_way
                 (self._finder.committed if durable else self._finder.drop)(copy)
         if new is None:
@@ -200,6 +201,9 @@ class Crew:
 
     def _aim(self, view: AgentView) -> None:
         assignment, me, past = view.assignment, None, view.past
+        if self._aimed is not None and self._aimed[0] is assignment and self._aimed[1] is past:
+            return  # the same values as last time
+        self._aimed = (assignment, past)
         if assignment is not None and assignment.writer:
             if assignment.over is not None:
                 past = (*past, WriterRef(assignment.generation, assignment.writer))

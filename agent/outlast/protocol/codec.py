@@ -19,6 +19,7 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 
 T = TypeVar("T")
 _Reader = Callable[[Any], Any]
+_ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 class FormatError(ValueError):
@@ -33,7 +34,7 @@ def to_json(value: Any) -> Any:
 
 def dump(value: Any) -> bytes:
     """Canonical UTF-8 JSON: sorted keys, so that equal values are equal bytes."""
-    return json.dumps(to_json(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+    return _ENCODER.encode(to_json(value)).encode()
 
 
 def load(cls: type[T], body: bytes) -> T:

@@ -54,13 +54,14 @@ class NodeRegistry:
 
     def heard(self, launch_ids: Iterable[str] | None = None) -> dict[str, Heard]:
         with self._lock:
-            wanted = self._nodes if launch_ids is None else [i for i in launch_ids if i in self._nodes]
-            nodes = [(launch_id, self._nodes[launch_id]) for launch_id in wanted]
-            return {
-                launch_id: Heard(node.report, node.life_s, node.silent_s, node.closed, node.state_s)
-                for launch_id, node in nodes
-                if node.report is not None
-            }
+            found: dict[str, Heard] = {}
+            for launch_id in self._nodes if launch_ids is None else launch_ids:
+                node = self._nodes.get(launch_id)
+                if node is not None and node.report is not None:
+                    found[launch_id] = Heard(
+                        node.report, node.life_s, node.silent_s, node.closed, node.state_s
+                    )
+            return found
 
     def account(self, readable: bool, unreadable: Collection[str] = ()) -> None:
         now_s = self._clock.monotonic_s()

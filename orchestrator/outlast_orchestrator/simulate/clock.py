@@ -236,9 +236,8 @@ class SimClock:
         """Gives way until `wake` or until then (False). Wakes carry `task.waiting + 1` from before."""
         task = self.task()
         task.waiting += 1
-        number = task.waiting
         if until_s is not None:
-            self.at(until_s, functools.partial(self._resume, task, number, False))
+            self.at(until_s, functools.partial(self._resume, task, task.waiting, False))
         value = self.hub.switch()
         if not task.process.alive:
             raise Killed

@@ -26,18 +26,19 @@ class SimMailbox:
             self._clock.wake(task, number, True)
 
     def get(self, timeout_s: float | None) -> Any | None:
-        self._clock.step()
-        until_s = None if timeout_s is None else self._clock.now_s + timeout_s
-        while not self._items:
-            if until_s is not None and self._clock.now_s >= until_s:
+        clock, items = self._clock, self._items
+        clock.step()
+        until_s = None if timeout_s is None else clock.now_s + timeout_s
+        while not items:
+            if until_s is not None and clock.now_s >= until_s:
                 return None
-            task = self._clock.task()
+            task = clock.task()
             waiting = (task, task.waiting + 1)
             self._waiting.append(waiting)
-            self._clock.wait(until_s)
+            clock.wait(until_s)
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
-        return self._items.popleft()
+        return items.popleft()
 
 
 class ProcessRuntime:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from outlast.protocol.codec import load
 from outlast.protocol.objects import POINTER_KEY, Manifest, Pointer
@@ -35,6 +36,7 @@ class Checker:
     """Sees every fact in order; `finish` judges the end of the world."""
 
     name = "checker"
+    sees: tuple[type[Fact], ...] = ()  # the kinds that `saw` looks at
 
     def __init__(self) -> None:
         self.violations: list[Violation] = []
@@ -45,14 +47,14 @@ class Checker:
         move = _move_in(fact)
         if move is not None:
             self.moved(move)
-        else:
+        elif type(fact) in self.sees:
             self.saw(fact)
 
     def moved(self, move: Move) -> None:
         """The pointer was written."""
 
     def saw(self, fact: Fact) -> None:
-        """Anything else."""
+        """Any other fact of the kinds in `sees`."""
 
     def finish(self, at_s: float) -> None:
         """The world has come to its end, in peace."""
@@ -68,14 +70,14 @@ class Panel:
         plain = [checker for checker in checkers if type(checker).see is Checker.see]
         self._others = [checker for checker in checkers if checker not in plain]
         self._movers = [checker for checker in plain if type(checker).moved is not Checker.moved]
-        self._seers = [checker for checker in plain if type(checker).saw is not Checker.saw]
+        self._seers = {kind: [one for one in plain if kind in one.sees] for kind in get_args(Fact)}
 
     def see(self, at_s: float, fact: Fact) -> None:
         for checker in self._others:
             checker.see(at_s, fact)
         move = _move_in(fact)
         if move is None:
-            for checker in self._seers:
+            for checker in self._seers[type(fact)]:
                 checker.now_s = at_s
                 checker.saw(fact)
             return

@@ -27,6 +27,7 @@ class Cause(Checker):
     """Collects what happened since the newest attempt was planned; each cause is for one new attempt."""
 
     name = "no relaunch without cause"
+    sees = (Launched, MachineEnded, Noticed, TrainerEnded, TrainerStarted, ProcessDied, Wrote, StoreWrote)
 
     def __init__(self, contact_s: Mapping[str, float], told_s: Mapping[str, float]) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from outlast_orchestrator.simulate.history import Fact, Wrote
 
 class Chain(Checker):
     name = "the chain of parents is linear"
+    sees = (Wrote,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from outlast_orchestrator.simulate.history import Fact, StoreWrote
 
 class Claims(Checker):
     name = "no claim over a living attempt"
+    sees = (StoreWrote,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -13,6 +13,7 @@ from outlast_orchestrator.simulate.history import Fact, MachineEnded, StoreWrote
 
 class Closing(Checker):
     name = "no close without witnesses"
+    sees = (MachineEnded, StoreWrote)
 
     def __init__(self, contact_s: Mapping[str, float]) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ class Closure(Checker):
     """Mirrors every object; judges each new manifest, each pointer and each deletion."""
 
     name = "closure"
+    sees = (Wrote, Deleted)
 
     def __init__(self) -> None:
         super().__init__()

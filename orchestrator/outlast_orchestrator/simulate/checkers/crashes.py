@@ -12,6 +12,7 @@ NOT_LOOKED_AFTER = "the controller can't look after this job"
 
 class Crashes(Checker):
     name = "no unhandled exception"
+    sees = (ProcessDied, StoreWrote)
 
     def saw(self, fact: Fact) -> None:
         if isinstance(fact, ProcessDied) and fact.crash:

@@ -9,6 +9,7 @@ from outlast_orchestrator.simulate.history import Fact, TrainerEnded, TrainerSta
 
 class DeadFirst(Checker):
     name = "the trainer is dead before its release"
+    sees = (TrainerStarted, TrainerEnded)
 
     def __init__(self) -> None:
         super().__init__()

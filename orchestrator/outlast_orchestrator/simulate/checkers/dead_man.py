@@ -18,6 +18,7 @@ LATEST_S = 3600.0  # without an agent that can work, for whatever reason
 
 class DeadMan(Checker):
     name = "the dead-man switch is for dead agents"
+    sees = (AgentBorn, ProcessDied, Fault, MachineEnded)
 
     def __init__(self) -> None:
         super().__init__()

@@ -17,6 +17,7 @@ from outlast_orchestrator.simulate.network import CONTROLLER, STANDBY
 
 class DoubleAction(Checker):
     name = "only the leader acts"
+    sees = (Fault, StoreWrote, LaunchAsked, TerminateAsked)
 
     def __init__(self) -> None:
         super().__init__()

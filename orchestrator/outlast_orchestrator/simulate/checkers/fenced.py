@@ -11,6 +11,7 @@ from outlast_orchestrator.simulate.history import Fact, TrainerEnded, TrainerSta
 
 class Fenced(Checker):
     name = "a fenced trainer dies within a minute"
+    sees = (TrainerStarted, TrainerEnded)
 
     def __init__(self, able_since_s: Callable[[str], float]) -> None:
         super().__init__()

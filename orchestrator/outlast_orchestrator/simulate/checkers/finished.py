@@ -18,6 +18,7 @@ STOPPED_BEFORE = "the backup that this store was restored from"
 
 class Finished(Checker):
     name = "every job comes to its end"
+    sees = (Fault, TrainerEnded, StoreWrote)
 
     def __init__(self) -> None:
         super().__init__()

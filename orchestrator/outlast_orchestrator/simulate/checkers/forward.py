@@ -9,6 +9,7 @@ from outlast_orchestrator.simulate.history import Deleted, Fact
 
 class Forward(Checker):
     name = "the pointer moves forward"
+    sees = (Deleted,)
 
     def moved(self, move: Move) -> None:
         job, by, before, after = move.job, move.by, move.before, move.after

@@ -11,6 +11,7 @@ from outlast_orchestrator.simulate.history import Deleted, Fact, StoreWrote, Wro
 
 class Generations(Checker):
     name = "generations are never reused"
+    sees = (Wrote, Deleted, StoreWrote)
 
     def __init__(self) -> None:
         super().__init__()

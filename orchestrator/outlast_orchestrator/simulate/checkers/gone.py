@@ -12,6 +12,7 @@ class GoneIsGone(Checker):
     that names the first one says nothing of that; that it is found and ended is for `leaks` to judge."""
 
     name = "gone means gone"
+    sees = (Launched, MachineEnded, StoreWrote)
 
     def __init__(self) -> None:
         super().__init__()

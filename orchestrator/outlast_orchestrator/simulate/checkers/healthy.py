@@ -24,6 +24,7 @@ class Healthy(Checker):
     """`contact_s`: when each machine's last successful write, to controller or bucket, was sent."""
 
     name = "no healthy machine is ended"
+    sees = (StoreWrote, Noticed, TrainerEnded, ProcessDied, MachineEnded, TerminateAsked)
 
     def __init__(self, contact_s: Mapping[str, float]) -> None:
         super().__init__()

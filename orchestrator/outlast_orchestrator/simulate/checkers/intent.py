@@ -9,6 +9,7 @@ from outlast_orchestrator.simulate.history import Fact, LaunchAsked, StoreWrote
 
 class Intent(Checker):
     name = "intent before launch"
+    sees = (StoreWrote, LaunchAsked)
 
     def __init__(self) -> None:
         super().__init__()

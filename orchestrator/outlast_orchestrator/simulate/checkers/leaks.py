@@ -16,6 +16,7 @@ from outlast_orchestrator.simulate.history import (
 
 class Leaks(Checker):
     name = "no instance is forgotten"
+    sees = (Fault, Launched, MachineEnded, StoreWrote)
 
     def __init__(self) -> None:
         super().__init__()

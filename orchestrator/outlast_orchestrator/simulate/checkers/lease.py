@@ -17,6 +17,7 @@ class Lease(Checker):
     """`contact_s`: when each machine's last successful write, to controller or bucket, was sent."""
 
     name = "a machine lives as long as its lease"
+    sees = (TrainerStarted, TrainerEnded, Fault, MachineEnded)
 
     def __init__(self, contact_s: Mapping[str, float]) -> None:
         super().__init__()

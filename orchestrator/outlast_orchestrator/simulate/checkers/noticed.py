@@ -32,6 +32,7 @@ class _Leaving:
 
 class NoticedLoss(Checker):
     name = "a noticed loss costs no step"
+    sees = (StoreWrote, Fault, Noticed, TrainerStarted, TrainerEnded, MachineEnded, ProcessDied)
 
     def __init__(self, bytes_per_s: float) -> None:
         super().__init__()

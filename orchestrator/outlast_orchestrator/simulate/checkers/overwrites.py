@@ -11,6 +11,7 @@ CHANGEABLE = ("status/", "pins/", "outputs/index-g", "mail/")
 
 class Overwrites(Checker):
     name = "objects are never overwritten"
+    sees = (Deleted, Wrote)
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ PINS = "pins/"
 
 class Pinned(Checker):
     name = "a pinned checkpoint stays"
+    sees = (Wrote, Deleted)
 
     def __init__(self) -> None:
         super().__init__()

@@ -23,6 +23,7 @@ class ReadFirst(Checker):
     was decided before the backup was made, or by who had read it, is only repeated: a record goes forward."""
 
     name = "pointers are read before anything is ended"
+    sees = (Fault, StoreWrote, Launched, PointerKnown, TerminateAsked)
 
     def __init__(self) -> None:
         super().__init__()

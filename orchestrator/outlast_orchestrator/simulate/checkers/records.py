@@ -13,6 +13,7 @@ class Records(Checker):
     """A machine that was taken for gone and is listed again goes back to be ended, and nowhere else."""
 
     name = "a machine's record goes forward"
+    sees = (Fault, StoreWrote)
 
     def __init__(self) -> None:
         super().__init__()

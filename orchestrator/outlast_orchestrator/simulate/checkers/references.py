@@ -9,6 +9,7 @@ from outlast_orchestrator.simulate.history import Fact, Wrote
 
 class References(Checker):
     name = "only the parent's objects are named again"
+    sees = (Wrote,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -12,6 +12,7 @@ class Resume(Checker):
     """Remembers what each generation may resume from: the head that its claim wrote, and its parents."""
 
     name = "resume from the head's chain"
+    sees = (Wrote, TrainerStarted)
 
     def __init__(self) -> None:
         super().__init__()

@@ -10,6 +10,7 @@ from outlast_orchestrator.simulate.history import Fact, Wrote
 
 class SelfFencing(Checker):
     name = "no self-fencing"
+    sees = (Wrote,)
 
     def __init__(self) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ class Succeeded(Checker):
     was read bind a person who has asked for a restart, and then for something else."""
 
     name = "SUCCEEDED if and only if done"
+    sees = (Fault, TrainerEnded, Wrote, StoreWrote)
 
     def __init__(self) -> None:
         super().__init__()

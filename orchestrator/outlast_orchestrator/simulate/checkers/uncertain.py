@@ -19,6 +19,7 @@ class Uncertain(Checker):
     """A try is settled by an answer, by being listed, or by its machine's end."""
 
     name = "at most one uncertain launch try"
+    sees = (LaunchAsked, LaunchAnswered, Launched, Listed, MachineEnded)
 
     def __init__(self) -> None:
         super().__init__()
