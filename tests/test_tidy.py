@@ -39,7 +39,8 @@ RULE_BOOK = ("tests/test_tidy.py", "tests/test_tidy_catches.py")  # these name w
 SPEAKS = ("/cli/", "/demo/")
 PROVIDER_NAMES = re.compile(r"(?<![A-Za-z])(aws|amazon|ec2|boto3|gcp|gce|google|azure)(?![A-Za-z])", re.I)
 PROVIDER_PLACES = ("/providers/", "/notices/", "/server.py")
-STORAGE_NAMES = re.compile(r"AWS_[A-Z0-9_]+|aws_[a-z0-9_]+|^azure$")  # settings of S3 clients, URL schemes
+# Settings of the stores' clients, URL schemes, and the commands that people mend a bucket with.
+STORAGE_NAMES = re.compile(r"(AWS|GOOGLE|AZURE)_[A-Z0-9_]+|aws_[a-z0-9_]+|aws:kms|^azure$")
 STORAGE_PLACES = ("/bucket/",)
 
 

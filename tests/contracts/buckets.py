@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 from tests.fakes.bucket import MemoryBucket
+from tests.servers import azurite, gcs
 from tests.servers.seaweedfs import ADMIN, S3Server
 
 from outlast.bucket.client import open_bucket
@@ -19,6 +20,10 @@ from outlast_orchestrator.simulate.network import Network
 Open = Callable[[], Bucket]
 
 
+def _prefix(request: pytest.FixtureRequest) -> str:
+    return f"case-{zlib.crc32(request.node.nodeid.encode()):08x}"
+
+
 def _folder(request: pytest.FixtureRequest) -> Open:
     root = request.getfixturevalue("tmp_path") / "bucket"
     root.mkdir()
@@ -27,8 +32,17 @@ def _folder(request: pytest.FixtureRequest) -> Open:
 
 def _s3(request: pytest.FixtureRequest) -> Open:
     server: S3Server = request.getfixturevalue("s3_server")
-    prefix = f"case-{zlib.crc32(request.node.nodeid.encode()):08x}"
-    return lambda: open_bucket(server.url(prefix=prefix), options=ADMIN)
+    return lambda: open_bucket(server.url(prefix=_prefix(request)), options=ADMIN)
+
+
+def _gcs(request: pytest.FixtureRequest) -> Open:
+    server: gcs.GcsServer = request.getfixturevalue("gcs_store")
+    return lambda: open_bucket(server.url(prefix=_prefix(request)), options=gcs.KEYS)
+
+
+def _azure(request: pytest.FixtureRequest) -> Open:
+    server: azurite.AzureServer = request.getfixturevalue("azure_server")
+    return lambda: open_bucket(server.url(prefix=_prefix(request)), options=azurite.KEYS)
 
 
 def _memory(request: pytest.FixtureRequest) -> Open:
@@ -45,6 +59,8 @@ def _simulated(request: pytest.FixtureRequest) -> Open:
 KINDS: dict[str, Callable[[pytest.FixtureRequest], Open]] = {
     "folder": _folder,
     "s3": _s3,
+    "gcs": _gcs,
+    "azure": _azure,
     "memory": _memory,
     "simulated": _simulated,
 }

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 from tests.contracts.buckets import KINDS, Open
+from tests.servers.azurite import AzureServer, azurite
+from tests.servers.gcs import GcsServer, gcs_server
 from tests.servers.postgres import Postgres, postgres
 from tests.servers.seaweedfs import S3Server, seaweedfs
 
@@ -15,6 +17,18 @@ from outlast.ports import Bucket
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     with seaweedfs(tmp_path_factory.mktemp("seaweedfs")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
+    with azurite(tmp_path_factory.mktemp("azurite")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def gcs_store() -> Iterator[GcsServer]:
+    with gcs_server() as server:
         yield server
 
 

@@ -11,11 +11,12 @@ from tests.contracts.buckets import Open
 
 from outlast.bucket.client import scoped
 from outlast.bucket.probe import probe
+from outlast.bucket.transfer import PART_BYTES
 from outlast.ports import Bucket, Conflict, Denied, Exists, Missing, Unsure
 
 WRITERS = 16
 ROUNDS = 3
-BIG_BYTES = 70 << 20  # three parts
+BIG_BYTES = 3 * PART_BYTES + 1_000  # four parts
 
 
 @dataclass(frozen=True)

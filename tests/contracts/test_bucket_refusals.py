@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.fakes.bucket import MemoryBucket
+from tests.servers import azurite, gcs
+from tests.servers.azurite import AzureServer
+from tests.servers.gcs import GcsServer
 from tests.servers.seaweedfs import ADMIN, SCOPED, SCOPED_PREFIX, S3Server
 
 from outlast.bucket.client import open_bucket
 from outlast.bucket.probe import BucketRefused, probe
 from outlast.ports import BucketError, Denied, ObjectInfo, Unsure
-
-WRITERS = 16
-ROUNDS = 3
-BIG_BYTES = 70 << 20  # three parts
 
 
 class Careless(MemoryBucket):
@@ -66,6 +66,37 @@ def test_an_absent_s3_bucket_is_denied_and_never_empty(s3_server: S3Server) -> N
             ask()
 
 
+def test_an_absent_gcs_bucket_is_denied_and_never_empty(gcs_store: GcsServer) -> None:
+    bucket = open_bucket(gcs_store.url("absent"), options=gcs.KEYS)
+    with pytest.raises(Denied, match="gs://absent does not exist"):
+        bucket.get("latest.json")
+    with pytest.raises(Denied, match="gs://absent does not exist"):
+        list(bucket.list("a/"))
+
+
+def test_an_absent_container_is_denied_and_never_empty(azure_server: AzureServer) -> None:
+    bucket = open_bucket(azure_server.url("absent"), options=azurite.KEYS)
+    for ask in (
+        lambda: bucket.get("latest.json"),
+        lambda: list(bucket.list("a/")),
+        lambda: bucket.create("latest.json", b""),
+    ):
+        with pytest.raises(Denied, match="az://absent does not exist"):
+            ask()
+
+
+def test_wrong_keys_of_other_stores_are_denied(gcs_store: GcsServer, azure_server: AzureServer) -> None:
+    wrong = base64.b64encode(b"wrong").decode()
+    for bucket in (
+        open_bucket(gcs_store.url(), options={"bearer_token": wrong}),
+        open_bucket(azure_server.url(), options={"account_key": wrong}),
+    ):
+        with pytest.raises(Denied, match="check the credentials and their rights"):
+            bucket.create("latest.json", b"")
+        with pytest.raises(Denied, match="check the credentials and their rights"):
+            bucket.get("latest.json")
+
+
 def test_wrong_keys_are_denied(s3_server: S3Server) -> None:
     wrong = ADMIN | {"secret_access_key": "wrong"}
     with pytest.raises(Denied, match="SignatureDoesNotMatch"):
@@ -93,15 +124,25 @@ def test_a_store_that_does_not_answer_is_a_doubt() -> None:
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("gs://bucket", "not yet"),
-        ("az://container", "not yet"),
-        ("ftp://host/x", "is not a bucket"),
+        ("gs://", "gs://bucket/prefix"),
+        ("gs://bucket/x?region=eu", "unknown region; known are"),
+        ("gs://bucket/x?kms_key=projects/p/k", "--default-encryption-key=projects/p/k"),
+        ("gcs://bucket/x", "write it as gs://"),
+        ("az://container/x", r"add \?account=NAME"),
+        ("az://container/x?account=a&kms_key=k", "az storage account update"),
+        ("azure://container/x", "write it as az://"),
+        ("https://a.blob.core.windows.net", "ACCOUNT.blob.core.windows.net/container/prefix"),
+        ("https://a.blob.core.windows.net/c/x?sv=1&sig=secret", "signature does not belong"),
+        ("https://minio.example:9000/b", r"s3://bucket\?endpoint=https://minio.example:9000/b"),
+        ("ftp://host/x", "is not a bucket: write s3://bucket/prefix, gs://"),
         ("relative/path", "is not a bucket"),
         ("file://host/path", "file:///absolute/path"),
         ("s3://", "s3://bucket/prefix"),
         ("s3://key:secret@bucket/x", "keys do not belong"),
         ("s3://bucket/x?enpoint=http://h", "unknown enpoint"),
         ("s3://bucket/x?endpoint=http://h", "allow_http"),
+        ("s3://bucket/x?endpoint=host:9000", "https://host:port"),
+        ("s3://bucket/x?requester_pays=maybe", "requester_pays=true"),
         ("s3://bucket/../x", "not allowed"),
     ],
 )
@@ -109,3 +150,4 @@ def test_a_bad_url_is_told_in_one_line(url: str, says: str) -> None:
     with pytest.raises((ValueError, BucketError), match=says) as caught:
         open_bucket(url)
     assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)

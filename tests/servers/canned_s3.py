@@ -1,4 +1,4 @@
-"""A server that speaks just enough S3 to answer as told: refusals, doubts and lost replies on the wire."""
+"""A server that answers as told, as object stores do: refusals, doubts and lost replies on the wire."""
 
 from __future__ import annotations
 
@@ -17,11 +17,17 @@ class CannedS3:
 
     answers: list[tuple[int, str]]
     seen: list[tuple[str, str]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)  # of the same requests, names in lower case
     port: int = 0
 
     @property
     def url(self) -> str:
-        return f"s3://test?endpoint=http://127.0.0.1:{self.port}&allow_http=true"
+        return f"s3://test?{self.query}"
+
+    @property
+    def query(self) -> str:
+        """For a URL of any scheme that leads here."""
+        return f"endpoint=http://127.0.0.1:{self.port}&allow_http=true"
 
 
 def s3_error(status: int, code: str) -> tuple[int, str]:
@@ -38,6 +44,7 @@ def canned_s3(*answers: tuple[int, str]) -> Iterator[CannedS3]:
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             canned.seen.append((self.command, self.path))
+            canned.headers.append({name.lower(): value for name, value in self.headers.items()})
             status, body = canned.answers.pop(0) if len(canned.answers) > 1 else canned.answers[0]
             self.close_connection = True
             if status == HANG_UP:

@@ -5,24 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import unquote, urlsplit
 
+from outlast.bucket import blobs, gcs, s3
+from outlast.bucket.address import Address, read_address
 from outlast.bucket.folder import FolderBucket
 from outlast.bucket.keys import TooBig, check_key
-from outlast.bucket.s3 import CHECKSUMS, QUERY_KEYS, S3Place, open_s3
 from outlast.ports import Blob, Bucket, ObjectInfo, Source
 
 __all__ = ["TooBig", "check_key", "open_bucket", "scoped"]
 
-_NOT_YET = frozenset({"gs", "az", "azure", "abfs", "abfss"})
+_OTHER_NAMES = {"azure": "az", "abfs": "az", "abfss": "az", "gcs": "gs", "s3a": "s3"}
+_KINDS = f"{s3.EXAMPLE}, {gcs.EXAMPLE}, {blobs.EXAMPLE} or file:///absolute/path"
 
 
 def open_bucket(url: str, prefix: str = "", options: Mapping[str, str] = MappingProxyType({})) -> Bucket:
     """The bucket at `url`, seen from `prefix`. Nothing is asked of it yet.
 
-    `file:///abs/path` or an absolute path; `s3://bucket/prefix?endpoint=…&region=…&allow_http=true`.
-    `options` are secrets that don't belong into a URL: `access_key_id`, `secret_access_key`,
-    `session_token`. Raises ValueError when the URL is not one.
+    `file:///abs/path` or an absolute path; `s3://bucket/prefix`, `gs://bucket/prefix`,
+    `az://container/prefix?account=NAME` (or as `https://NAME.blob.core.windows.net/container/prefix`),
+    each with settings in its query (configs/controller.yaml lists them). `options` are secrets, which
+    don't belong into a URL, under the names that obstore gives them; without any, those of the
+    environment and of the machine are used. Raises ValueError when the URL is not one, or a setting
+    can't be.
     """
     if url.startswith("/"):
         return _narrow(FolderBucket(url), prefix)
@@ -32,41 +37,21 @@ def open_bucket(url: str, prefix: str = "", options: Mapping[str, str] = Mapping
         if parts.netloc not in ("", "localhost") or not path.startswith("/"):
             raise ValueError(f"{url!r}: write a folder as file:///absolute/path")
         return _narrow(FolderBucket(path), prefix)
-    if parts.scheme == "s3":
-        return _narrow(_open_s3(url, options), _joined(unquote(parts.path), prefix))
-    if parts.scheme in _NOT_YET:
-        raise ValueError(
-            f"{url!r}: {parts.scheme}:// is not yet supported; use s3:// or file:///absolute/path"
-        )
-    raise ValueError(f"{url!r} is not a bucket: write s3://bucket/prefix or file:///absolute/path")
+    address, opener = _address(url, parts.scheme)
+    return _narrow(opener(address, options), _joined(address.prefix, prefix))
 
 
-def _open_s3(url: str, options: Mapping[str, str]) -> Bucket:
-    parts = urlsplit(url)
-    if not parts.netloc or "@" in parts.netloc or ":" in parts.netloc:
-        raise ValueError(f"{url!r}: write s3://bucket/prefix; keys do not belong into the URL")
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    unknown = sorted(set(query) - QUERY_KEYS)
-    if unknown:
-        raise ValueError(f"{url!r}: unknown {', '.join(unknown)}; known are {', '.join(sorted(QUERY_KEYS))}")
-    checksum = query.get("checksum", CHECKSUMS[0])
-    if checksum not in CHECKSUMS:
-        raise ValueError(f"{url!r}: checksum={checksum}: write {' or '.join(CHECKSUMS)}")
-    endpoint = query.get("endpoint", "")
-    allow_http = query.get("allow_http", "false").lower() in ("1", "true", "yes")
-    if endpoint.startswith("http://") and not allow_http:
-        raise ValueError(f"{url!r}: the endpoint is not encrypted; add allow_http=true if that is meant")
-    return open_s3(
-        S3Place(
-            bucket=parts.netloc,
-            endpoint=endpoint,
-            region=query.get("region", ""),
-            allow_http=allow_http,
-            virtual_hosted=query.get("virtual_hosted", "false").lower() in ("1", "true", "yes"),
-            checksum=checksum,
-        ),
-        options,
-    )
+def _address(url: str, scheme: str) -> tuple[Address, Callable[[Address, Mapping[str, str]], Bucket]]:
+    if scheme == "s3":
+        return read_address(url, s3.QUERY_KEYS, s3.EXAMPLE), s3.open_s3
+    if scheme == "gs":
+        return read_address(url, gcs.QUERY_KEYS, gcs.EXAMPLE), gcs.open_gcs
+    if scheme == "az":
+        return read_address(url, blobs.QUERY_KEYS, blobs.EXAMPLE), blobs.open_blobs
+    if scheme in ("http", "https"):
+        return blobs.web_address(url), blobs.open_blobs
+    hint = f"write it as {_OTHER_NAMES[scheme]}://" if scheme in _OTHER_NAMES else f"write {_KINDS}"
+    raise ValueError(f"{url!r} is not a bucket: {hint}")
 
 
 def _joined(path: str, prefix: str) -> str:

@@ -10,8 +10,16 @@ from typing import Any
 from outlast.ports import BucketError, Conflict, Denied, Exists, Missing, Unsure
 
 _STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>(\w+)</Code>")
+_CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)")  # the second: of one key in a batch
+_NO_TOKEN = re.compile(r"Error performing token request|/latest/api/token")
 _NO_CREDENTIALS = re.compile(r"meta-data|credentials", re.IGNORECASE)
+_CHECK = "check the credentials and their rights"
+_MEND = {
+    "RequestTimeTooSkewed": "this machine's clock is wrong: set it (timedatectl set-ntp true)",
+    "ExpiredToken": "the credentials are too old: fetch new ones",
+    "UserProjectMissing": "who asks pays here: add user_project=PROJECT to the URL",
+    "NotImplemented": "it lacks what the protocol rests on: use another store",
+}
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,10 @@ class Answer:
     replacing: bool = False
 
     @property
+    def told(self) -> str:
+        return self.text.partition("Debug source")[0]
+
+    @property
     def status(self) -> str:
         return _first(_STATUS, self.text)
 
@@ -53,25 +65,28 @@ def meaning(dialect: Dialect, key: str, answer: Answer) -> BucketError:
     where = f"{dialect.place}/{key}"
     if code in dialect.no_bucket:
         return Denied(f"the bucket {dialect.place} does not exist: create it, or mend its name")
-    if code in dialect.full:
-        return Denied(f"{where}: the quota is used up ({code}): raise it, or free some space")
+    if code in dialect.full or status == "507":
+        return Denied(f"{where}: the quota is used up ({code or status}): raise it, or free some space")
+    if _NO_TOKEN.search(answer.told):
+        return Denied(f"{where}: no credentials found for the bucket; {dialect.credentials}")
     if answer.kind == "missing" or status == "404":
         return _missing(dialect, where, answer)
     if code in dialect.undecided:
         return Unsure(f"{where}: another write was under way ({status})")
     if code in dialect.taken:
         return Exists(f"{where}: exists already")
-    refused = answer.kind == "denied" or code in dialect.denied
-    if status == "409" and not refused:
+    refused = Denied(f"{where}: the store refuses ({code or f'status {status}'}): {_MEND.get(code, _CHECK)}")
+    if code in dialect.denied:  # before what obstore makes of it: it reads every 409 and 412 as a condition
+        return refused
+    if status == "409":
         return Unsure(f"{where}: another write was under way (409)")
     if answer.kind == "exists":
         return Exists(f"{where}: exists already")
-    if answer.kind == "conflict" and not refused:
+    if answer.kind == "conflict":
         return Conflict(f"{where}: it has changed meanwhile")
-    if refused:
-        reason = code or f"status {status}"
-        return Denied(f"{where}: the store refuses ({reason}): check the credentials and their rights")
-    if not status and _NO_CREDENTIALS.search(answer.text.partition("Debug source")[0]):
+    if answer.kind == "denied":
+        return refused
+    if not status and _NO_CREDENTIALS.search(answer.told):
         return Denied(f"{where}: no credentials found for the bucket; {dialect.credentials}")
     return Unsure(f"{where}: {short(answer.text)}")
 
@@ -91,4 +106,4 @@ def short(text: str) -> str:
 
 def _first(pattern: re.Pattern[str], text: str) -> str:
     found = pattern.search(text)
-    return found.group(1) if found else ""
+    return next(filter(None, found.groups()), "") if found else ""

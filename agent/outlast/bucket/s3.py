@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
+from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from outlast.bucket.dialect import Dialect
+from outlast.bucket.address import Address
+from outlast.bucket.dialect import Dialect, short
 from outlast.bucket.obstore_client import ObjectStoreBucket, Reach, check_options
 
-QUERY_KEYS = frozenset({"endpoint", "region", "allow_http", "virtual_hosted", "checksum"})
-CHECKSUMS = ("crc64nvme", "signature")
+EXAMPLE = "s3://bucket/prefix"
+QUERY_KEYS = frozenset(
+    {"endpoint", "region", "allow_http", "virtual_hosted", "checksum", "kms_key", "requester_pays"}
+)
+CHECKSUMS = ("crc64nvme", "signature")  # the second: of the payload, for a store that knows no such checksum
 OPTIONS = frozenset({"access_key_id", "secret_access_key", "session_token"})
 
 _DENIED = frozenset(
@@ -33,37 +37,32 @@ _DENIED = frozenset(
 _FULL = frozenset({"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
 
 
-@dataclass(frozen=True)
-class S3Place:
-    """Where a bucket is. Without an endpoint it is Amazon's own."""
+def open_s3(address: Address, options: Mapping[str, str]) -> ObjectStoreBucket:
+    """A version is an ETag, a function of the bytes: the pointer's `seq` makes each one new.
 
-    bucket: str
-    endpoint: str = ""
-    region: str = ""
-    allow_http: bool = False
-    virtual_hosted: bool = False
-    checksum: str = CHECKSUMS[0]  # signature: of the payload, for a store that knows no such checksum
-
-
-def open_s3(place: S3Place, options: Mapping[str, str]) -> ObjectStoreBucket:
-    """A version is an ETag, a function of the bytes: the pointer's `seq` makes each one new."""
+    Raises ValueError.
+    """
     check_options(options, OPTIONS)
-    config = _config(place, options)
+    config = _config(address, options)
+    allow_http = address.flag("allow_http")
 
     def connect(reach: Reach) -> S3Store:
-        return S3Store(
-            place.bucket,
-            config=config,  # type: ignore[arg-type]  # built from checked names
-            client_options=reach.client(allow_http=place.allow_http),  # type: ignore[arg-type]
-            retry_config=reach.retry(),
-        )
+        try:
+            return S3Store(
+                address.bucket,
+                config=config,  # type: ignore[arg-type]  # built from checked names
+                client_options=reach.client(allow_http=allow_http),  # type: ignore[arg-type]
+                retry_config=reach.retry(),
+            )
+        except BaseError as error:
+            raise ValueError(f"{address.url!r}: {short(str(error))}") from error
 
-    return ObjectStoreBucket(connect, _dialect(place))
+    return ObjectStoreBucket(connect, _dialect(address.bucket))
 
 
-def _dialect(place: S3Place) -> Dialect:
+def _dialect(bucket: str) -> Dialect:
     return Dialect(
-        place=f"s3://{place.bucket}",
+        place=f"s3://{bucket}",
         version=lambda found: found["e_tag"],
         over=lambda version: {"e_tag": version},
         no_bucket=frozenset({"NoSuchBucket"}),
@@ -75,16 +74,28 @@ def _dialect(place: S3Place) -> Dialect:
     )
 
 
-def _config(place: S3Place, options: Mapping[str, str]) -> dict[str, Any]:
+def _checksum(address: Address) -> str:
+    found = address.text("checksum") or CHECKSUMS[0]
+    if found not in CHECKSUMS:
+        raise ValueError(f"{address.url!r}: checksum={found}: write {' or '.join(CHECKSUMS)}")
+    return found
+
+
+def _config(address: Address, options: Mapping[str, str]) -> dict[str, Any]:
     config: dict[str, Any] = {name: value for name, value in options.items() if value}
     config["conditional_put"] = "etag"
-    config["virtual_hosted_style_request"] = place.virtual_hosted
-    if place.region:
-        config["region"] = place.region
-    if place.endpoint:
-        config["endpoint"] = place.endpoint
+    config["virtual_hosted_style_request"] = address.flag("virtual_hosted")
+    if address.text("region"):
+        config["region"] = address.text("region")
+    if address.text("kms_key"):
+        config["server_side_encryption"] = "aws:kms"
+        config["sse_kms_key_id"] = address.text("kms_key")
+    if address.flag("requester_pays"):
+        config["request_payer"] = True
+    if address.endpoint():
+        config["endpoint"] = address.endpoint()
         config.setdefault("region", "us-east-1")
-    if place.checksum == CHECKSUMS[0] and not place.allow_http:
+    if _checksum(address) == CHECKSUMS[0] and not address.flag("allow_http"):
         # Over TLS a checksum that the store verifies costs a fifth of a signature over the payload.
         config["checksum_algorithm"] = "CRC64NVME"
         config["unsigned_payload"] = True
