@@ -51,7 +51,7 @@ INSIDE_COMMANDS = frozenset({"server", "simulate", "demo"})  # cli: only inside 
 
 # What of the agent's package the controller's side may know.
 SHARED = frozenset({"protocol", "cadence", "bucket", "restore", "ports"})
-NOT_SIMULATED = frozenset({"checkpointer", "integrations", "clock", "__main__"})
+NOT_SIMULATED = frozenset({"checkpointer", "integrations", "clock", "alone", "__main__"})
 
 
 @dataclass(frozen=True)
@@ -143,4 +143,6 @@ def _shared(package: str, found: Import) -> str:
         return "" if part == "protocol" else "of outlast, core knows only the protocol"
     if package == "simulate":
         return f"outlast.{part} is not simulated" if part in NOT_SIMULATED else ""
+    if package == "cli" and part == "alone":
+        return ""  # `agent run` is the agent itself, in this process
     return "" if part in SHARED else f"of outlast, only {', '.join(sorted(SHARED))} are shared"

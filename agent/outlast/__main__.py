@@ -1,4 +1,4 @@
-"""Starts the agent on a node: `python -I -m outlast --config FILE`."""
+"""Starts the agent on a node (`python -I -m outlast --config FILE`), or alone for one command (`… run`)."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ import sys
 from pathlib import Path
 
 from outlast import __version__
+from outlast.alone import main as alone
 from outlast.config import Config, ConfigError, read_config
 from outlast.node.compose import compose
 
 EXIT_BAD_CONFIG = 2
+ALONE = "run"
 
 
 def main(arguments: list[str]) -> int:
+    if arguments[:1] == [ALONE]:
+        return alone.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="outlast", description="The agent of a node.")
     parser.add_argument("--version", action="version", version=f"outlast {__version__}")
     parser.add_argument("--config", type=Path, metavar="FILE", required=True)

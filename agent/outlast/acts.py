@@ -128,9 +128,10 @@ class PowerOff:
 
 @dataclass(frozen=True)
 class Exit:
-    """The agent's own process was told to stop, and nothing holds it."""
+    """The agent's own process ends: told to and held by nothing, or alone and without a lease."""
 
     why: str
+    code: int = 0
 
 
 Act = (

@@ -33,6 +33,9 @@ from outlast.protocol.messages import AgentState, Command, CommandKind
 from outlast.verdict import verdict
 from outlast.view import AgentView, Assignment, Chore, Stage
 
+AT_REST = (Stage.NONE, Stage.DEAD, Stage.SETTLING, Stage.SETTLED)  # no process of the trainer is left
+EXIT_LEASE_LOST = 75  # EX_TEMPFAIL: start it again
+
 
 def decide(view: AgentView) -> Decision:
     """The rules in the order of what may least wait."""
@@ -57,13 +60,17 @@ def _lease_lost(view: AgentView, assignment: Assignment | None) -> Decision:
     """Nobody can know any more that this node lives, so another may be at work: stop, and stop costing."""
     why = f"neither the controller nor the bucket took a write for the whole lease of {view.lease_s:.0f} s"
     kill = _kill(assignment, why, 0.0) if assignment is not None else ()
+    if view.alone:
+        # The machine is a person's: only the process ends, once its trainer is dead.
+        dead = assignment is None or assignment.trainer.stage in AT_REST
+        return Decision((*kill, *((Exit(why, EXIT_LEASE_LOST),) if dead else ())), why)
     return Decision((*kill, *(() if view.powering_off else (PowerOff(why),))), why)
 
 
 def _superseded(assignment: Assignment) -> Decision:
     """Another attempt owns the job: the trainer dies first, and nothing more is written for it."""
     why = assignment.fenced_why
-    if assignment.trainer.stage in (Stage.NONE, Stage.DEAD, Stage.SETTLING, Stage.SETTLED):
+    if assignment.trainer.stage in AT_REST:
         # An alarm (the pointer vanished) ends here too, but as a failure that a person must look at.
         return Decision((Over(AgentState.FAILED if assignment.failure else AgentState.FENCED, why),), why)
     return Decision(_kill(assignment, why, 0.0), why)

@@ -51,7 +51,7 @@ def fold(view: AgentView, news: News) -> AgentView:
         )
         return replace(fresh, notice_unknown=news.why)
     if isinstance(news, ShutdownAsked):
-        return _shutdown(view)
+        return _shutdown(view, news)
     if isinstance(news, FactSeen):
         return note(view, news.kind, news.why, **news.data)
     if isinstance(news, StraySeen):
@@ -162,17 +162,20 @@ def _notice(view: AgentView, seen: NoticeSeen) -> NoticeView:
     return NoticeView(seen.kind, deadline_s, leave_by_s(view.now_s, deadline_s), seen.detail)
 
 
-def _shutdown(view: AgentView) -> AgentView:
-    if view.notice is not None and view.notice.kind in ("shutdown", "terminate"):
-        # The machine is going down as announced; what is left of that time is what there is.
-        if view.notice.kind == "shutdown":
+def _shutdown(view: AgentView, news: ShutdownAsked) -> AgentView:
+    limit_s, old = SHUTDOWN_S if news.limit_s is None else news.limit_s, view.notice
+    by_s = view.now_s + limit_s
+    if old is not None and old.kind == "shutdown":
+        if news.limit_s is None or old.leave_by_s is None or by_s >= old.leave_by_s:
             return view
-        left_s = max(0.0, (view.notice.leave_by_s or view.now_s) - view.now_s)
-        by_s = view.now_s + min(left_s, SHUTDOWN_S)
-        return replace(view, notice=NoticeView("shutdown", by_s, by_s, view.notice.detail))
-    by_s = view.now_s + SHUTDOWN_S
+        return replace(view, notice=replace(old, deadline_s=by_s, leave_by_s=by_s))
+    if old is not None and old.kind == "terminate":
+        # The machine is going down as announced; what is left of that time is what there is.
+        left_s = max(0.0, (old.leave_by_s or view.now_s) - view.now_s)
+        by_s = view.now_s + min(left_s, limit_s)
+        return replace(view, notice=NoticeView("shutdown", by_s, by_s, old.detail))
     view = replace(view, notice=NoticeView("shutdown", by_s, by_s, "SIGTERM"))
-    return note(view, NOTICE_SEEN, "the operating system ends the agent", notice="shutdown")
+    return note(view, NOTICE_SEEN, "the agent is told to end", notice="shutdown")
 
 
 # Writers of an earlier life

@@ -31,7 +31,10 @@ KILL_AGAIN_S = 0.5
 
 
 class Agent:
-    """One agent on one node. `run` blocks until the agent is told to stop and nothing holds it."""
+    """One agent on one node. `run` blocks until the agent is told to stop and nothing holds it.
+
+    `alone`: there is no controller, and the machine is not ours: when the lease is lost, only `run` ends.
+    """
 
     def __init__(
         self,
@@ -43,7 +46,9 @@ class Agent:
         *,
         lease_s: float = LEASE_S,
         pace: Pace | None = None,
+        alone: bool = False,
     ) -> None:
+        self._alone = alone
         self._identity = identity
         self._runtime = runtime
         self._link = link
@@ -55,9 +60,9 @@ class Agent:
         self._why = ""
         self._alive_s = float("-inf")
 
-    def shutdown(self) -> None:
-        """The operating system wants this process to end (SIGTERM)."""
-        self._mailbox.put(ShutdownAsked())
+    def shutdown(self, limit_s: float | None = None) -> None:
+        """The operating system wants this process to end (SIGTERM). A shorter limit takes another's place."""
+        self._mailbox.put(ShutdownAsked(limit_s))
 
     def run(self) -> int:
         # An earlier life of this agent may have died a moment ago: nothing of its trainer may write on.
@@ -76,8 +81,8 @@ class Agent:
                 news = self._mailbox.get(0.0)
             view, stop = self._act(crew, view)
             view = self._tell(crew, view)
-            if stop:
-                return 0
+            if stop is not None:
+                return stop.code
             self._touch(view.now_s)
             view, news = self._wait(view) if news is None else (self._at_now(view), news)
 
@@ -90,6 +95,7 @@ class Agent:
             alive_s=now_s,
             lease_s=self._lease_s,
             pace=self._pace,
+            alone=self._alone,
             # An assignment without a writer was never claimed: it may be taken on once more.
             generation_max=memory.generation if memory.writer else max(0, memory.generation - 1),
             past=memory.past,
@@ -116,7 +122,7 @@ class Agent:
             crew.say(f"reports do not get through: {trouble}" if trouble else "reports get through again")
         return after
 
-    def _act(self, crew: Crew, view: AgentView) -> tuple[AgentView, bool]:
+    def _act(self, crew: Crew, view: AgentView) -> tuple[AgentView, Exit | None]:
         """Decides until nothing more is to be done now."""
         for _ in range(DECISIONS_A_ROUND):
             decision = decide(view)
@@ -124,10 +130,10 @@ class Agent:
                 self._why = decision.why
                 crew.say(decision.why)
             if not decision.acts:
-                return view, False
+                return view, None
             for act in decision.acts:
                 if isinstance(act, Exit):
-                    return view, True
+                    return view, act
                 view = self._hand_out(crew, view, act)
         raise RuntimeError(f"the decision does not come to rest: {decision}")
 

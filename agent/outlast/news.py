@@ -71,7 +71,9 @@ class NoticesUnknown:
 
 @dataclass(frozen=True)
 class ShutdownAsked:
-    """The operating system told this process to end."""
+    """The operating system, or a person, told this process to end; `limit_s` None: nobody says how long."""
+
+    limit_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,10 @@ class LinkRefused(Exception):
 class Link(Protocol):
     """The way to the controller's API."""
 
+    @property
+    def witness(self) -> bool:
+        """Somebody else hears the reports: one that is answered shows that this node lives."""
+
     def report(self, report: Report) -> Reply:
         """Sends a report. Raises LinkDown, LinkRefused."""
 

@@ -119,6 +119,7 @@ def build_report(view: AgentView, why: str) -> Report:
         notice=_notice(view),
         facts=facts[:FACTS_PER_REPORT],
         why=why,
+        lease_s=view.lease_s,
     )
     return report if assignment is None else _of_assignment(view, assignment, report)
 

@@ -243,3 +243,4 @@ class AgentView:
     notice_unknown: str = ""  # why the metadata service can't be asked
     telling: Telling = field(default_factory=Telling)
     powering_off: bool = False
+    alone: bool = False  # no controller, on a machine that is not ours to switch off

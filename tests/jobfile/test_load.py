@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from outlast.protocol.durations import duration_s
 from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.core.types import Market
-from outlast_orchestrator.jobfile.durations import duration_s
 from outlast_orchestrator.jobfile.load import (
     GitSource,
     JobFile,

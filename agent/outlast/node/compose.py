@@ -22,8 +22,8 @@ from outlast.node.power import CommandPower
 from outlast.node.report import HttpLink
 from outlast.node.setup import NodeWorkplace
 from outlast.node.trainer import ProcessTrainer
-from outlast.node_ports import Node
-from outlast.ports import Runtime
+from outlast.node_ports import Node, Power
+from outlast.ports import Bucket, Runtime
 from outlast.protocol.messages import Work
 from outlast.protocol.objects import job_prefix
 from outlast.save.gate import Gate
@@ -39,7 +39,7 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
     runtime, home = SystemRuntime(), Home(Path(config.home))
     try:
         home.prepare()
-        _only_one(home)
+        lock(home.root / "agent.lock")
         home.sweep()
         log = FileLog(home.logs)
         link = HttpLink(
@@ -50,18 +50,8 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
         raise ConfigError(str(error)) from error
     except OSError as error:
         raise ConfigError(f"{config.home} can't be used as the agent's home: {error}") from error
-    _start_transfers(runtime, config.storage)
-    workplace = NodeWorkplace(home, bucket, log)
-    node = Node(
-        trainer=ProcessTrainer(home, log),
-        workplace=workplace,
-        saves=_saves(home, runtime),
-        notices=detect(os.environ),
-        outputs=FolderOutputs(runtime, workplace.current),
-        logs=log,
-        disk=HomeDisk(home),
-        power=CommandPower(home, config.poweroff, log),
-    )
+    start_transfers(runtime, config.storage)
+    node = node_of(home, runtime, bucket, log, CommandPower(home, config.poweroff, log))
     identity = Identity(
         job=config.job,
         owner=config.owner,
@@ -75,6 +65,21 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
     return Agent(identity, runtime, link, bucket, node, lease_s=config.lease_s, pace=pace)
 
 
+def node_of(home: Home, runtime: Runtime, bucket: Bucket, log: FileLog, power: Power) -> Node:
+    """All that touches this machine."""
+    workplace = NodeWorkplace(home, bucket, log)
+    return Node(
+        trainer=ProcessTrainer(home, log),
+        workplace=workplace,
+        saves=_saves(home, runtime),
+        notices=detect(os.environ),
+        outputs=FolderOutputs(runtime, workplace.current),
+        logs=log,
+        disk=HomeDisk(home),
+        power=power,
+    )
+
+
 def _saves(home: Home, runtime: Runtime) -> FolderSaves:
     """The gate unpickles nothing itself: torch files are examined by the interpreter that the job finds."""
     clear_staging(home.staging)
@@ -86,7 +91,7 @@ def _saves(home: Home, runtime: Runtime) -> FolderSaves:
     return FolderSaves(runtime, gate, root_of, home.staging)
 
 
-def _start_transfers(runtime: Runtime, storage: str) -> None:
+def start_transfers(runtime: Runtime, storage: str) -> None:
     """The threads that encrypt and send give way to the trainer; a folder as bucket needs none."""
     if storage.startswith(("/", "file:")):
         return
@@ -100,11 +105,14 @@ def _start_transfers(runtime: Runtime, storage: str) -> None:
     started.get(None)
 
 
-def _only_one(home: Home) -> None:
-    """Two agents in one home would be two writers of one attempt. The kernel frees the lock with us."""
-    descriptor = os.open(home.root / "agent.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def lock(path: Path) -> None:
+    """Two agents in one home would be two writers of one attempt. The kernel frees the lock with us.
+
+    Raises ConfigError when another process holds it, OSError.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise ConfigError(f"{home.root}: another agent runs here already") from None
+        raise ConfigError(f"{path.parent}: another agent runs here already") from None

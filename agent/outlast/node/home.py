@@ -14,10 +14,14 @@ MEMORY = "memory.json"
 
 
 class Home:
-    """Names of folders and files; nothing is created before it is needed."""
+    """Names of folders and files; nothing is created before it is needed.
 
-    def __init__(self, root: Path) -> None:
+    `folder`: a working folder that is there already; without it each packed one gets a folder of its own.
+    """
+
+    def __init__(self, root: Path, folder: Path | None = None) -> None:
         self.root = root
+        self.folder = folder
         self.work = root / "work"
         self.attempts = root / "attempts"
         self.staging = root / "staging"  # stable copies of saves
@@ -43,6 +47,8 @@ class Home:
 
     def work_dir(self, code: str) -> Path:
         """One folder for each packed working folder; what setup and trainer wrote stays with it."""
+        if self.folder is not None:
+            return self.folder
         return self.work / (code.removeprefix("code/")[:16] or "empty")
 
 

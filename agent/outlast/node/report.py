@@ -20,6 +20,8 @@ REFUSED = (400, 401, 403, 404, 410, 413)
 class HttpLink:
     """One connection a request: a frozen one can't hold up the next. No proxies, no redirects."""
 
+    witness = True
+
     def __init__(self, api_url: str, token: str, instance: str, ca_file: Path | None = None) -> None:
         """Raises ValueError for a URL that can't be used, OSError for an unreadable CA file."""
         parts = urlsplit(api_url)

@@ -103,6 +103,7 @@ class Report:
     metrics: dict[str, float] = field(default_factory=dict)
     facts: tuple[Fact, ...] = ()
     why: str = ""  # one line for people: what the node is doing
+    lease_s: float = LEASE_S  # how long it goes on without a write: nobody may give it up before that
 
 
 @dataclass(frozen=True)

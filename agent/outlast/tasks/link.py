@@ -30,7 +30,8 @@ class ReportTask:
         except (LinkDown, LinkRefused) as error:
             self._post(ReportFailed(str(error)))
             return
-        self._post(Wrote(sent_s))
+        if self._link.witness:
+            self._post(Wrote(sent_s))
         self._post(ReportAnswered(reply, asking))
 
 

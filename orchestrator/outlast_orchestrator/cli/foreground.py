@@ -6,6 +6,7 @@ import importlib
 import os
 from pathlib import Path
 
+from outlast.alone import main as alone
 from outlast_orchestrator.cli import output
 from outlast_orchestrator.cli.exits import Exit
 from outlast_orchestrator.core.errors import UserError
@@ -29,6 +30,13 @@ def backup(file: Path, force: bool, as_json: bool) -> None:
         output.result({"file": str(file.absolute()), "jobs": made.jobs, "events": made.event_max})
     else:
         output.say(f"{file}: {made.jobs} jobs; it holds keys, so keep it as you keep a password")
+
+
+def agent_run(words: list[str]) -> int:
+    """The agent alone, in this process: its own command line, exit statuses and signals."""
+    if words and not words[0].startswith("-"):
+        words = ["--", *words]  # it stood first, and was taken for the end of our own options
+    return alone.main(words, prog="outlast agent run")
 
 
 def demo(as_json: bool, keep: bool, open_report: bool) -> int:

@@ -41,7 +41,9 @@ server_app = typer.Typer(help="Start and stop the controller with its API.", **P
 admin_app = typer.Typer(help="For when something must be put right by hand.", **PLAIN)
 checkpoints_app = typer.Typer(help="A job's checkpoints.", **PLAIN)
 outputs_app = typer.Typer(help="The files that a job leaves.", **PLAIN)
+agent_app = typer.Typer(help="The part that runs where the training is.", **PLAIN)
 app.add_typer(server_app, name="server")
+app.add_typer(agent_app, name="agent")
 app.add_typer(admin_app, name="admin")
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(outputs_app, name="outputs")
@@ -267,6 +269,26 @@ def outputs_get(
     from outlast_orchestrator.cli import jobs
 
     jobs.outputs(job, folder, as_json)
+
+
+@agent_app.command(
+    "run",
+    add_help_option=False,  # its words, and its help, are those of `python -m outlast run`
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+        "help_option_names": [],
+    },
+)
+def agent_run(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="--storage URL [options] -- COMMAND...", help="See --help.")
+    ] = None,
+) -> None:
+    """Run a command here, without a server: its checkpoints go to a storage, and it goes on from there."""
+    from outlast_orchestrator.cli import foreground
+
+    raise typer.Exit(foreground.agent_run(words or []))
 
 
 @app.command()

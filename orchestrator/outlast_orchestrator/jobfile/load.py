@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from outlast.protocol.durations import duration_s
 from outlast.protocol.messages import CheckpointPlan, Work
 from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.core.types import Job, Market, RetryPlan, Want
 from outlast_orchestrator.jobfile.check import check
-from outlast_orchestrator.jobfile.durations import duration_s
 from outlast_orchestrator.jobfile.read_yaml import BYTES_MAX, Lines, read_yaml
 from outlast_orchestrator.jobfile.schema import Spec
 

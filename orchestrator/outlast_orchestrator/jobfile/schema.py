@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
 
-from outlast_orchestrator.jobfile.durations import duration_s
+from outlast.protocol.durations import duration_s
 
 NODES_MAX = 1
 

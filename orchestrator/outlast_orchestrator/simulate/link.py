@@ -74,6 +74,8 @@ class Door:
 class SimLink:
     """One agent's connection."""
 
+    witness = True
+
     def __init__(
         self,
         clock: SimClock,

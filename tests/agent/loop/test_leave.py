@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from tests.agent.loop.scene import ASSIGN, WORK, Scene, none_of, only, pointer, ref
 
-from outlast.acts import AskSave, Kill, Leave, Release, Stay, Upload
+from outlast.acts import AskSave, Exit, Kill, Leave, PowerOff, Release, Stay, Upload
 from outlast.bucket.outcomes import Applied
 from outlast.cadence import leave_by_s
-from outlast.news import Closed, Killed, Settled, ShutdownAsked, TrainerLooked, Trouble, Uploaded
+from outlast.decide import decide
+from outlast.fold import fold
+from outlast.news import Closed, Killed, Settled, ShutdownAsked, Tick, TrainerLooked, Trouble, Uploaded
 from outlast.node_ports import TrainerExit, TrainerProgress
 from outlast.protocol.messages import AgentState, CheckpointPlan, Command, CommandKind
 from outlast.protocol.objects import PointerState
@@ -242,6 +244,24 @@ def test_the_operating_system_gives_twenty_seconds() -> None:
     scene = Scene().running()
     assert only(scene.hear(ShutdownAsked()), AskSave).limit_s == 20.0
     only(scene.later(19.5), Kill)
+
+
+def test_a_person_may_give_more_and_take_it_back() -> None:
+    scene = Scene().running()
+    assert only(scene.hear(ShutdownAsked(120.0)), AskSave).limit_s == 120.0
+    assert none_of(scene.hear(ShutdownAsked(300.0)), Kill)  # not longer than it was told first
+    assert none_of(scene.later(60.0), Kill)
+    only(scene.hear(ShutdownAsked(0.0)), Kill)
+
+
+def test_without_a_controller_a_lost_lease_ends_the_process_once_the_trainer_is_dead() -> None:
+    scene = Scene().running()
+    scene.view = replace(scene.view, alone=True, now_s=scene.view.now_s + scene.view.lease_s + 1.0)
+    acts = scene.hear(Tick())
+    only(acts, Kill)
+    assert none_of(acts, Exit, PowerOff)
+    scene.view = fold(scene.view, Killed(1, None, TrainerProgress()))
+    assert only(decide(scene.view).acts, Exit).code != 0
 
 
 def test_a_save_is_asked_for_when_the_interval_is_over() -> None:
