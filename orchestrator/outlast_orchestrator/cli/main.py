@@ -6,29 +6,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
-from outlast_orchestrator.cli.exits import exit_code
-from outlast_orchestrator.core.errors import OutlastError
+from outlast_orchestrator.cli.here import agent_app
+from outlast_orchestrator.cli.plain import PLAIN, OneLineErrors
 
-
-class OneLineErrors(TyperGroup):
-    """Shows an error that was raised on purpose as its message, and exits by its kind."""
-
-    def invoke(self, ctx: Any) -> Any:
-        try:
-            return super().invoke(ctx)
-        except OutlastError as error:
-            typer.echo(f"outlast: {error}", err=True)
-            raise typer.Exit(exit_code(error)) from None
-
-
-# No rich in help and errors: loading it takes longer than most commands.
-PLAIN: dict[str, Any] = {
-    "no_args_is_help": True,
-    "rich_markup_mode": None,
-    "context_settings": {"help_option_names": ["-h", "--help"], "max_content_width": 110},
-}
 app = typer.Typer(
     name="outlast",
     help="Training that outlasts its machines.",
@@ -41,7 +22,6 @@ server_app = typer.Typer(help="Start and stop the controller with its API.", **P
 admin_app = typer.Typer(help="For when something must be put right by hand.", **PLAIN)
 checkpoints_app = typer.Typer(help="A job's checkpoints.", **PLAIN)
 outputs_app = typer.Typer(help="The files that a job leaves.", **PLAIN)
-agent_app = typer.Typer(help="The part that runs where the training is.", **PLAIN)
 app.add_typer(server_app, name="server")
 app.add_typer(agent_app, name="agent")
 app.add_typer(admin_app, name="admin")
@@ -269,26 +249,6 @@ def outputs_get(
     from outlast_orchestrator.cli import jobs
 
     jobs.outputs(job, folder, as_json)
-
-
-@agent_app.command(
-    "run",
-    add_help_option=False,  # its words, and its help, are those of `python -m outlast run`
-    context_settings={
-        "ignore_unknown_options": True,
-        "allow_interspersed_args": False,
-        "help_option_names": [],
-    },
-)
-def agent_run(
-    words: Annotated[
-        list[str] | None, typer.Argument(metavar="--storage URL [options] -- COMMAND...", help="See --help.")
-    ] = None,
-) -> None:
-    """Run a command here, without a server: its checkpoints go to a storage, and it goes on from there."""
-    from outlast_orchestrator.cli import foreground
-
-    raise typer.Exit(foreground.agent_run(words or []))
 
 
 @app.command()

@@ -144,6 +144,10 @@ class Rig:
     def finish(self) -> None:
         (self.folder / "finish").touch()
 
+    def goes_on(self) -> None:
+        head = self.head()
+        self.until("a newer checkpoint is durable", lambda: self.head() > head)
+
     def until(self, what: str, true: Callable[[], Any], limit_s: float = WAIT_S) -> Any:
         end_s = time.monotonic() + limit_s
         while not (found := true()):

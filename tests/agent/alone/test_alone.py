@@ -54,8 +54,7 @@ def test_of_two_that_are_started_together_one_trains_and_the_other_waits(rig: Ri
     rig.until("it trains", lambda: rig.head() >= 20)
     writers = set()
     for _ in range(3):
-        seen = rig.head()
-        rig.until("it goes on", lambda seen=seen: rig.head() > seen)
+        rig.goes_on()
         pointer = rig.pointer()
         assert pointer is not None
         writers.add((pointer.generation, pointer.writer))

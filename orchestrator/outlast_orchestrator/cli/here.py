@@ -1,0 +1,31 @@
+"""The commands that need no server: their names, options and help."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from outlast_orchestrator.cli.plain import PLAIN
+
+agent_app = typer.Typer(help="The part that runs where the training is.", **PLAIN)
+
+
+@agent_app.command(
+    "run",
+    add_help_option=False,  # its words, and its help, are those of `python -m outlast run`
+    context_settings={
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,
+        "help_option_names": [],
+    },
+)
+def agent_run(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="--storage URL [options] -- COMMAND...", help="See --help.")
+    ] = None,
+) -> None:
+    """Run a command here, without a server: its checkpoints go to a storage, and it goes on from there."""
+    from outlast_orchestrator.cli import foreground
+
+    raise typer.Exit(foreground.agent_run(words or []))
