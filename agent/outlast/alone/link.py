@@ -11,7 +11,17 @@ from outlast.bucket.pointer import BadPointer
 from outlast.clock import iso
 from outlast.ports import Bucket, BucketError, Missing, Runtime
 from outlast.protocol.codec import FormatError, dump, load
-from outlast.protocol.messages import OVER, AgentState, Command, CommandKind, Permission, Reply, Report, Work
+from outlast.protocol.messages import (
+    OVER,
+    AgentState,
+    Command,
+    CommandKind,
+    Permission,
+    Reply,
+    Report,
+    Work,
+    WriterRef,
+)
 from outlast.protocol.objects import ManifestRef, Pointer, status_key
 
 OWNER = "agent-run"  # one for all machines: whoever is started for the same job goes on with it
@@ -66,6 +76,7 @@ class LoneLink:
         self._claimed = False
         self._began_at: ManifestRef | None = None
         self._next_look_s = float("-inf")
+        self._closing: tuple[WriterRef, ...] | None = None
         self._facts_until = 0
         self._words = ""
         self.done: Done | None = None
@@ -145,7 +156,9 @@ class LoneLink:
             return None
         verdict = self._judge(sight)
         if isinstance(verdict, Run):
-            self._say(verdict.why)
+            if verdict.permission.closed != self._closing:
+                self._closing = verdict.permission.closed  # told once, however often the claim is tried
+                self._say(verdict.why)
             self._began_at = sight.pointer.head if sight.pointer is not None else None
             return verdict.permission
         if isinstance(verdict, Done):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -155,6 +156,24 @@ class Rig:
                 raise AssertionError(f"not within {limit_s:.0f} s: {what}\n{self.story()}")
             time.sleep(0.05)
         return found
+
+    def stand_still(self, place: Place) -> None:
+        """Not in the middle of a write: in a folder, the kernel's lock of one would keep everybody out."""
+        while True:
+            place.signal(signal.SIGSTOP)
+            if not self._locked():
+                return
+            place.signal(signal.SIGCONT)
+            time.sleep(0.05)
+
+    def _locked(self) -> bool:
+        for path in (self.folder / "bucket" / ".outlast" / "locks").glob("*"):
+            with path.open("rb") as file:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    return True
+        return False
 
     def story(self) -> str:
         told = [f"pointer: {self.pointer()}"]

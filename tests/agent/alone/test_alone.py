@@ -88,7 +88,7 @@ def test_one_that_stood_still_beyond_its_lease_is_fenced_when_it_wakes_and_its_t
     first.start()
     rig.until("it has saved", lambda: rig.head() >= 10)
     (sleeper,) = rig.told("pid")
-    first.signal(signal.SIGSTOP)
+    rig.stand_still(first)
     second.start()
     rig.until("the other has taken over and saved", lambda: len(rig.told("began")) == 2 and rig.head() >= 20)
     pointer = rig.pointer()
