@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import quote
 
@@ -24,7 +24,7 @@ from outlast.cadence import Pace, retry_in_s
 from outlast.clock import SystemRuntime
 from outlast.config import ConfigError
 from outlast.loop import Agent
-from outlast.node.compose import BOOT_BYTES, lock, node_of
+from outlast.node.compose import BOOT_BYTES, lock, node_of, start_transfers
 from outlast.node.home import Home
 from outlast.node.logs import FileLog
 from outlast.ports import Bucket, BucketError, Denied, Runtime
@@ -64,9 +64,10 @@ def main(arguments: Sequence[str], prog: str = "python -m outlast run", rhythm: 
 
 def run(options: Options, rhythm: Rhythm) -> int:
     """Raises ConfigError for what is wrong on this machine or with the storage."""
+    options = replace(options, storage=_absolute(options.storage))
     runtime, folder, host = SystemRuntime(), Path.cwd(), _host()
     try:
-        bucket = scoped(open_bucket(_absolute(options.storage)), job_prefix(options.name))
+        bucket = scoped(open_bucket(options.storage), job_prefix(options.name))
     except (ValueError, BucketError) as error:
         raise ConfigError(f"--storage: {error}") from error
     try:
@@ -74,6 +75,7 @@ def run(options: Options, rhythm: Rhythm) -> int:
         log = FileLog(home.logs)
     except OSError as error:
         raise ConfigError(f"{folder / HOME}: {error}; run it in a folder that you may write") from error
+    start_transfers(runtime, options.storage)
     if not _storage_answers(runtime, bucket, options):
         return EXIT_TAKEN_OVER
     return _Run(options, rhythm, runtime, bucket, home, log, host).go()
