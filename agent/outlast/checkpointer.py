@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import logging
 import os
 import weakref
@@ -12,21 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-
 from outlast import checkpoint_files, trainer_contract
 from outlast.clock import SystemRuntime
-from outlast.integrations.torch_data import DataPosition
-from outlast.integrations.torch_saving import STATE, Saver
-from outlast.integrations.torch_staging import FROZEN
-from outlast.integrations.torch_state import frozen_storages, load_object, shelf, software
+from outlast.integrations.torch_contents import contents_of, read_contents
+from outlast.integrations.torch_data import DataPosition, position_of
+from outlast.integrations.torch_ranks import Ranks
+from outlast.integrations.torch_saving import Saver
+from outlast.integrations.torch_state import load_object, software
 from outlast.rhythm import rhythm_of
-from outlast.save.marker import Marker, folder_name
-from outlast.state_tree import flatten, unflatten
+from outlast.save.marker import folder_name
 from outlast.trainer_contract import SaveRequest
-from outlast.training import CheckpointError, Contact, Preempted, contact
-from outlast.writing.layout import SUFFIX
+from outlast.training import CheckpointError, Preempted, contact
 from outlast.writing.plan import SaveResult
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -40,7 +34,8 @@ class Checkpointer:
 
     `every`: steps as a whole number, or a time such as "10m"; None: only when the agent asks. Objects with
     `state_dict` and `load_state_dict` are saved by it; everything else is a plain value, to be read and
-    set in `values`.
+    set in `values`. Several processes of one training make it in each of them, and call everything together:
+    tensors that are spread over them are saved by all, the rest and `values` by rank 0.
     """
 
     def __init__(
@@ -51,8 +46,6 @@ class Checkpointer:
         keep: int = 3,
         **state: Any,
     ) -> None:
-        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-            raise CheckpointError("Checkpointer does not work in several processes (WORLD_SIZE > 1) yet")
         root = Path(dir or os.environ.get(trainer_contract.CHECKPOINT_DIR) or "checkpoints").absolute()
         self.values: dict[str, Any] = {}
         self._rhythm = rhythm_of(every)
@@ -60,7 +53,8 @@ class Checkpointer:
         for name, value in state.items():
             stateful = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
             (self._objects if stateful else self.values)[name] = value
-        self._saver = Saver(root, keep)
+        self._ranks = Ranks()
+        self._saver = Saver(root, keep, self._ranks)
         self._saved: int | None = None  # the last durable step, or the restored one
         self._saving: tuple[int, SaveRequest | None] | None = None  # under way
         self._position = DataPosition()
@@ -84,11 +78,11 @@ class Checkpointer:
         The agent says which one it is. Without an agent it is the newest complete one in the folder.
         Raises CheckpointError; never starts from 0 because a checkpoint could not be read.
         """
-        folder = self._resume_from()
+        folder = self._ranks.gather(self._resume_from() if self._ranks.leads else None)[0]
         if folder is None:
             return 0
         marker = checkpoint_files.verify(folder)
-        state = _read(folder, marker)
+        state = read_contents(folder, marker, self._objects, self._ranks)
         missing = sorted(set(self._objects) ^ set(state["objects"]))
         if missing:
             raise CheckpointError(
@@ -97,11 +91,10 @@ class Checkpointer:
         for name, target in self._objects.items():
             load_object(name, target, state["objects"][name])
         self.values.update(state["values"])
-        self._position.restore(state)
-        if state["software"] != software():
-            _log.warning(
-                "%s was written by %s, this is %s: not bit for bit", folder, state["software"], software()
-            )
+        self._position.restore(position_of(state["ranks"], self._ranks.rank, self._ranks.world))
+        here, before = software(self._ranks.world), state["software"]
+        if before != here:
+            _log.warning("%s was written by %s, this is %s: not bit for bit", folder, before, here)
         self._saved = marker.step
         if folder.parent == self.root:
             self._saver.knows(marker.step)
@@ -136,116 +129,99 @@ class Checkpointer:
         taken, it saves, waits until that is durable, and raises Preempted.
         """
         here = contact()
-        here.log(n, metrics)
-        self._collect(0.0)
-        request = here.request()
-        if request is not None and request.final:
-            self._leave(here, request, n)
-        elif request is not None:
-            if not self._saver.busy:  # else at a later step
-                self._try_begin(n, request)
-        elif self._rhythm.due(n, self._clock.monotonic_s() - self._began_at_s):
-            if self._rhythm.steps is not None:
-                self._collect(None)  # who counts steps wants those very steps
-            if not self._saver.busy:
-                self._try_begin(n)
+        if self._ranks.leads:
+            here.log(n, metrics)
+        request = here.request() if self._ranks.first_of_node else None
+        fresh = request if self._saving is None or self._saving[1] != request else None
+        final, asked, due = self._look(n, request, fresh)
+        if final:
+            self._leave(request, n)
+        if (asked or due) and self._saver.busy and self._rhythm.steps is not None:
+            self._finish()  # who counts steps wants those very steps
+        if (asked or due) and not self._saver.busy:  # else at a later step
+            self._begin(n, fresh)
+
+    def _look(
+        self, n: int, request: SaveRequest | None, fresh: SaveRequest | None
+    ) -> tuple[bool, bool, bool]:
+        """What all ranks agree on at this step: leave, save because one was asked, or because it is time."""
+        self._saver.look(0.0)
+        since_s = self._clock.monotonic_s() - self._began_at_s
+        numbers = (
+            int(request is not None and request.final),
+            int(fresh is not None),
+            int(self._ranks.leads and self._rhythm.due(n, since_s)),
+        )
+        final, asked, due, *state = self._ranks.most((*numbers, *self._saver.state))
+        self._settle(*state)
+        return bool(final), bool(asked), bool(due)
 
     def save(self, n: int) -> Path:
         """Saves the state after step `n`; durable on return. Raises CheckpointError, OSError."""
-        self._collect(None)
+        self._finish()
         if not self._has(n):
             self._begin(n)
-            result = self._saver.poll(None)
-            self._saving = None
-            assert result is not None
-            if result.error:
+            result = self._finish()
+            if result is not None and result.error:
                 raise _error_of(result)
-            self._saved = n
         return self._saver.folder(n)
 
     def _has(self, n: int) -> bool:
         return n == self._saved and n in self._saver.own
 
-    def _try_begin(self, n: int, request: SaveRequest | None = None) -> None:
-        """A full disk or memory costs this save, not the training."""
-        if request is not None and self._has(n):
-            contact().answer(request, n, str(self._saver.folder(n)), leaving=False)
-            return
-        try:
-            self._begin(n, request)
-        except OSError as error:
-            self._failed(n, request, SaveResult(n, str(error), error.errno or 0))
-
     def _begin(self, n: int, request: SaveRequest | None = None) -> None:
-        """Raises CheckpointError: something in the state can't be saved; OSError."""
-        tensors: dict[str, torch.Tensor] = {}
-        state = json.dumps(self._flat_state(tensors, n), separators=(",", ":"), allow_nan=False).encode()
-        frozen = frozen_storages(self._objects.values())
-        groups = {name: FROZEN for name, tensor in tensors.items() if tensor.data_ptr() in frozen}
+        """Raises CheckpointError: something in the state can't be saved."""
+        if self._has(n):
+            self._answer(request, n)
+            return
+        untouched = n == self._saved
+        contents = contents_of(
+            self._objects, self.values, self._position.state(untouched=untouched), self._ranks
+        )
         self._began_at_s = self._clock.monotonic_s()
-        self._saver.begin(n, tensors, groups, state, request.id if request is not None else "")
+        self._saver.begin(n, contents, request.id if request is not None else "")
         self._saving = n, request
 
-    def _collect(self, timeout_s: float | None) -> None:
-        """Takes note of the save under way if it has come to an end; None: waits for that."""
-        result = self._saver.poll(timeout_s)
+    def _finish(self) -> SaveResult | None:
+        """Waits for the save under way, with all ranks; returns what became of it, told already."""
+        result = None
+        while self._saver.busy:
+            self._saver.look(None)
+            result = self._settle(*self._ranks.most(self._saver.state))
+        return result
+
+    def _settle(self, busy: int, failed: int) -> SaveResult | None:
+        """Takes note of the save under way when it has come to an end on all ranks.
+
+        Raises OSError: the disk fails, and going on would train what can't be kept.
+        """
+        result = self._saver.settle(busy, failed)
         if result is None or self._saving is None:
-            return
+            return None
         (n, request), self._saving = self._saving, None
+        if not result.error:
+            self._saved = n
+        self._answer(request, None if result.error else n)
         if result.error:
-            self._failed(n, request, result)
-            return
-        self._saved = n
-        if request is not None:
-            contact().answer(request, n, str(self._saver.folder(n)), leaving=False)
+            if result.errno and result.errno not in (*NO_SPACE, errno.ENOMEM):
+                raise _error_of(result)
+            _log.error("step %d could not be saved: %s; training goes on", n, result.error)
+        return result
 
-    def _failed(self, n: int, request: SaveRequest | None, result: SaveResult) -> None:
-        """Raises OSError: the disk fails, and going on would train what can't be kept."""
+    def _answer(self, request: SaveRequest | None, n: int | None, *, leaving: bool = False) -> None:
         if request is not None:
-            contact().answer(request, None, leaving=False)
-        if result.errno and result.errno not in (*NO_SPACE, errno.ENOMEM):
-            raise _error_of(result)
-        _log.error("step %d could not be saved: %s; training goes on", n, result.error)
+            path = "" if n is None else str(self._saver.folder(n))
+            contact().answer(request, n, path, leaving=leaving)
 
-    def _leave(self, here: Contact, request: SaveRequest, n: int) -> None:
+    def _leave(self, request: SaveRequest | None, n: int) -> None:
         """Raises Preempted, after step `n` is durable or can't be made so."""
-        self._collect(None)
+        self._finish()
         for _ in range(FINAL_TRIES):
             if not self._has(n):
-                self._try_begin(n)
-                self._collect(None)
-        saved = self._has(n)
-        here.answer(request, n if saved else None, str(self._saver.folder(n)) if saved else "", leaving=True)
-        raise Preempted(request.why)
-
-    def _flat_state(self, tensors: dict[str, torch.Tensor], n: int) -> Any:
-        shelved = shelf(tensors)
-        untouched = n == self._saved and n not in self._saver.own
-        rest = {**self._position.state(untouched=untouched), "software": software()}
-        flat = {name: flatten(value, name, shelved) for name, value in rest.items()}
-        flat["values"] = flatten(self.values, "values", shelved)
-        objects = {name: target.state_dict() for name, target in self._objects.items()}
-        flat["objects"] = {"dict": [[name, flatten(value, name, shelved)] for name, value in objects.items()]}
-        return flat
-
-
-def _read(folder: Path, marker: Marker) -> dict[str, Any]:
-    try:
-        flat = json.loads((folder / STATE).read_bytes())
-        with contextlib.ExitStack() as stack:
-            files: dict[str, Any] = {}
-            for path in (file.path for file in marker.files if file.path.endswith(SUFFIX)):
-                opened = stack.enter_context(safe_open(folder / path, framework="pt", device="cpu"))
-                files.update(dict.fromkeys(opened.keys(), opened))
-
-            def tensor(name: str) -> torch.Tensor:
-                # A clone: the file's own mapping would tie the training to a file that may be deleted.
-                found: torch.Tensor = files[name].get_tensor(name)
-                return found.clone()
-
-            return {name: unflatten(value, tensor) for name, value in flat.items()}
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} can't be read: {error}") from error
+                self._begin(n)
+                self._finish()
+        self._answer(request, n if self._has(n) else None, leaving=True)
+        raise Preempted(request.why if request is not None else "another rank was asked to leave")
 
 
 def _error_of(result: SaveResult) -> OSError | CheckpointError:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from outlast.integrations.torch_state import generators, rng_state, set_generators, set_rng_state
@@ -65,6 +65,16 @@ class DataPosition:
             if self._pass is position:
                 self._pass, self._loader = None, None
                 self.epoch += 1
+
+
+def position_of(states: Sequence[dict[str, Any]], rank: int, world: int) -> dict[str, Any]:
+    """What `rank` of `world` takes up of the states that all ranks had. With another number of ranks the
+    same data is left, to a batch; who reads which part of it, and the randomness, are not the same."""
+    state = dict(states[rank % len(states)])
+    if len(states) != world and state["pass"] is not None:
+        consumed = state["pass"]["consumed"] * len(states) // world
+        state["pass"] = {**state["pass"], "consumed": consumed, "loader": None}
+    return state
 
 
 def _take_up(loader: Any, old: dict[str, Any]) -> Iterator[Any]:

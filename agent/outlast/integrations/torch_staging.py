@@ -19,7 +19,7 @@ DTYPES = {
     torch.int16: "I16", torch.int8: "I8", torch.uint8: "U8", torch.bool: "BOOL",
 }  # fmt: skip
 TRAINED = "tensors"
-FROZEN = "frozen"
+FROZEN = "frozen"  # groups begin with this word or the one above
 
 
 class Staging:
@@ -80,7 +80,7 @@ class Staging:
             for spec, offset in layout.tensors:
                 place = whole[at + offset : at + offset + spec.size]
                 self._views[spec.name] = place.view(names[spec.dtype]).view(spec.shape)
-            files.append(PlannedFile(layout.name, at, layout.size, may_stay=layout.group == FROZEN))
+            files.append(PlannedFile(layout.name, at, layout.size, may_stay=layout.group.startswith(FROZEN)))
             at += up_to_block(layout.size)
         self._files = tuple(files)
 

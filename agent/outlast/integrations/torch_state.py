@@ -18,33 +18,43 @@ from outlast.training import CheckpointError
 PLAIN = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
 
 
-def shelf(tensors: dict[str, torch.Tensor]) -> TensorShelf:
-    """Collects tensors in `tensors`, uncopied; two names of one tensor (tied weights) share an entry."""
+def shelf(tensors: dict[str, torch.Tensor], spread: dict[str, torch.Tensor]) -> TensorShelf:
+    """Collects tensors uncopied, those spread over ranks in `spread`; two names of one tensor (tied
+    weights) share an entry."""
     names: dict[tuple[Any, ...], str] = {}
 
     def keep(name: str, tensor: torch.Tensor) -> str:
-        _refuse(name, tensor)
-        same = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.device)
+        home = spread if is_spread(tensor) else tensors
+        if home is tensors:
+            _refuse(name, tensor)
+        same = (address(tensor), tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.device)
         if tensor.numel() > 0 and same in names:
             return names[same]
-        while name in tensors:
+        while name in tensors or name in spread:
             name += "'"
-        tensors[name] = tensor.detach()
+        home[name] = tensor.detach()
         names[same] = name
         return name
 
     return TensorShelf(lambda value: isinstance(value, torch.Tensor), keep)
 
 
-def frozen_storages(objects: Iterable[Any]) -> set[int]:
-    """Addresses of the parameters that are not trained: their bytes are the same in every save."""
+def is_spread(tensor: torch.Tensor) -> bool:
+    """A DTensor, told by its name: its module takes long to load, and most trainings never do."""
+    return type(tensor).__name__ == "DTensor" and hasattr(tensor, "placements")
+
+
+def address(tensor: torch.Tensor) -> int:
+    """Of the first value in memory; of this rank's own where the tensor is spread."""
+    local: torch.Tensor = getattr(tensor, "to_local")() if is_spread(tensor) else tensor  # noqa: B009
+    return local.data_ptr() if local.numel() else 0
+
+
+def frozen_addresses(objects: Iterable[Any]) -> set[int]:
+    """Of the parameters that are not trained: their bytes are the same in every save."""
     modules = [target for target in objects if isinstance(target, torch.nn.Module)]
-    return {
-        param.data_ptr()
-        for module in modules
-        for param in module.parameters()
-        if not param.requires_grad and param.numel()
-    }
+    params = [param for module in modules for param in module.parameters() if not param.requires_grad]
+    return {address(param) for param in params} - {0}
 
 
 def _refuse(name: str, tensor: torch.Tensor) -> None:
@@ -132,7 +142,12 @@ def _own_generators(loader: Any) -> list[tuple[str, torch.Generator]]:
     return [(name, generator) for name, generator in found if isinstance(generator, torch.Generator)]
 
 
-def software() -> dict[str, Any]:
+def software(processes: int) -> dict[str, Any]:
     """What must be the same for results to be the same bit for bit."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.machine()
-    return {"torch": str(torch.__version__), "threads": torch.get_num_threads(), "device": device}
+    return {
+        "torch": str(torch.__version__),
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "processes": processes,
+    }

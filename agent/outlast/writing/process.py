@@ -42,6 +42,7 @@ def carry_out(plan: SavePlan, arena: memoryview) -> SaveResult:
                 written_bytes += file.size
             files.append(MarkedFile(file.name, file.size, digest))
         if plan.commit:
+            _check_others(temp, plan.others)
             checkpoint_files.commit(root, plan.temp, plan.step, (*files, *plan.others), plan.request)
             for step in plan.drop:
                 checkpoint_files.drop(root, step)
@@ -51,6 +52,17 @@ def carry_out(plan: SavePlan, arena: memoryview) -> SaveResult:
         shutil.rmtree(temp, ignore_errors=True)
         return SaveResult(plan.step, str(error), getattr(error, "errno", None) or 0)
     return SaveResult(plan.step, files=tuple(files), written_bytes=written_bytes)
+
+
+def _check_others(temp: Path, others: tuple[MarkedFile, ...]) -> None:
+    """Raises CheckpointError: a file that another rank has written is not here."""
+    for file in others:
+        path = temp / file.path
+        if not path.is_file() or path.stat().st_size != file.size:
+            raise CheckpointError(
+                f"{file.path}, which another rank has written, is not in {temp}: all ranks must save "
+                "into one folder, on a file system that they share"
+            )
 
 
 def _marked_before(root: Path, step: int | None) -> dict[str, tuple[Path, MarkedFile]]:
