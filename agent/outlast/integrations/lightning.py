@@ -13,6 +13,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from outlast import checkpoint_files, trainer_contract
 from outlast.integrations.asking import Asking
 
+LOG_EVERY_STEPS = 50  # Lightning's own default
+
 
 class OutlastCallback(Callback):
     """`Trainer(…, callbacks=[OutlastCallback()])`; resume with
@@ -41,9 +43,8 @@ class OutlastCallback(Callback):
             return  # gradients are being accumulated: a save would lose them
         self._step = step
         metrics: dict[str, float] = {}
-        if (
-            self._asking.leads and step % max(1, trainer.log_every_n_steps) == 0
-        ):  # reading them waits for a GPU
+        log_every = max(1, getattr(trainer, "log_every_n_steps", LOG_EVERY_STEPS))
+        if self._asking.leads and step % log_every == 0:  # not at every step: reading them waits for a GPU
             metrics = {name: float(value) for name, value in trainer.logged_metrics.items()}
         if self._asking.at_step(step, metrics):
             self._asking.saved(step, str(self._save(trainer, step)))
