@@ -93,7 +93,7 @@ def _ship(view: AgentView, assignment: Assignment, act: Upload | Commit | Prune)
     if isinstance(act, Commit):
         return with_saving(view, replace(saving, committing=True))
     if isinstance(act, Prune):
-        return with_saving(view, replace(saving, prune=Chore.DOING))
+        return with_saving(view, replace(saving, prune=Chore.DOING, pruned_s=view.now_s))
     first = act.copy is not saving.under_way
     saving = replace(
         saving,

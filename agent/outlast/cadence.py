@@ -37,6 +37,7 @@ class Pace:
     status_every_s: float = STATUS_EVERY_S
     notice_poll_s: float = NOTICE_POLL_S
     pointer_look_every_s: float = POINTER_LOOK_EVERY_S
+    wishes_every_s: float = 30.0  # people's pins, between two saves
     boot_clock_every_s: float = 1.0  # how late a thaw may be noticed
     log_every_s: float = LOG_CHUNK_EVERY_S
     scan_every_s: float = 0.5  # the checkpoint folder

@@ -208,9 +208,16 @@ def _ship(view: AgentView, assignment: Assignment, reason: Leaving | None) -> tu
         return () if saving.uploading else (Upload(saving.under_way),)
     if saving.waiting is not None:
         return (Upload(saving.waiting),)
-    if saving.prune is Chore.TODO and not saving.committing and reason is None:
-        return (Prune(),)  # never in the way of leaving
-    return ()
+    if reason is not None or saving.committing:
+        return ()  # never in the way of leaving
+    return (Prune(),) if saving.prune is Chore.TODO or _wishes_due(view, assignment) else ()
+
+
+def _wishes_due(view: AgentView, assignment: Assignment) -> bool:
+    """Nobody should wait for the next save to have a checkpoint pinned, or held for a roll-back."""
+    saving = assignment.saving
+    idle = assignment.trainer.stage is Stage.ALIVE and saving.prune is Chore.DONE
+    return idle and view.now_s >= saving.pruned_s + view.pace.wishes_every_s
 
 
 def _finish(view: AgentView, assignment: Assignment, reason: Leaving | None) -> Decision:

@@ -166,7 +166,8 @@ def _trainer(view: AgentView, assignment: Assignment, news: object) -> AgentView
             trainer = replace(trainer, stage=Stage.NONE)
             return with_assignment(view, replace(assignment, trainer=trainer, failure=news.outcome))
         trainer = replace(trainer, stage=Stage.ALIVE, started_s=view.now_s)
-        view = with_assignment(view, replace(assignment, trainer=trainer))
+        saving = replace(assignment.saving, pruned_s=view.now_s)
+        view = with_assignment(view, replace(assignment, trainer=trainer, saving=saving))
         step = assignment.resume.step
         return note(view, TRAINER_STARTED, "from the beginning" if step is None else f"from step {step}")
     if isinstance(news, SaveAsked) and assignment.ask is not None:

@@ -122,4 +122,6 @@ def _pruned(view: AgentView, assignment: Assignment, news: Pruned) -> AgentView:
         # The next commit prunes again: nothing is lost but a little space.
         return troubled(view, news.outcome)
     assert view.assignment is not None
-    return pointer_said(view, view.assignment, news.outcome)
+    view = pointer_said(view, view.assignment, news.outcome)
+    # What a look for wishes found broken is mended by one that works, and not only by the next save.
+    return mended(view) if isinstance(news.outcome, (Applied, Mine)) else view

@@ -10,7 +10,7 @@ from outlast.ports import Bucket, Denied, Missing, Runtime, Unsure
 from outlast.protocol.objects import FileEntry, Manifest, ManifestRef, Pointer, generation_of
 from outlast.sink import FolderSink, Sink
 
-__all__ = ["FolderSink", "NothingRestorable", "Restored", "Sink", "prefetch", "restore_chain"]
+__all__ = ["FolderSink", "NothingRestorable", "Restored", "Sink", "fall_back", "prefetch", "restore_chain"]
 
 LANES = 4
 RANGE_BYTES = 64 << 20  # one request; a broken one is repeated from where it broke
@@ -62,7 +62,7 @@ def restore_chain(
             sink.place(manifest)
         except (BadManifest, _Unusable) as error:
             tried[ref.key] = str(error)
-            before = _before(pointer, ref, manifest, tried)
+            before = fall_back(pointer, ref, manifest, tried)
             goes_on = f"using {before.name}" if before else "nothing is left to try"
             fact("restore.fell_back", f"checkpoint {ref.name} does not verify: {error}; {goes_on}", {})
             ref = before
@@ -90,7 +90,7 @@ def prefetch(
     return f"prefetched {pointer.head.name}: {fetched} bytes"
 
 
-def _before(
+def fall_back(
     pointer: Pointer, ref: ManifestRef, manifest: Manifest | None, tried: dict[str, str]
 ) -> ManifestRef | None:
     """What to try after `ref`: its parent, if that is kept and was not tried.

@@ -116,6 +116,7 @@ class Saving:
     tries: int = 0
     retry_s: float = NEVER_S
     prune: Chore = Chore.DONE
+    pruned_s: float = NEVER_S  # when that began: wishes for pins were looked at then
 
     @property
     def idle(self) -> bool:

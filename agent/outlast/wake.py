@@ -62,6 +62,7 @@ def _of_assignment(view: AgentView, assignment: Assignment) -> Iterator[float]:
         yield reason.by_s
         yield reason.by_s - COMMIT_S
     if assignment.trainer.stage is Stage.ALIVE:
+        yield saving.pruned_s + view.pace.wishes_every_s
         ask_s = assignment.ask.at_s if assignment.ask is not None else NEVER_S
         every_s = assignment.work.checkpoint.every_s
         due_s = save_due_s(every_s, assignment.trainer.started_s, saving.found_s, ask_s)

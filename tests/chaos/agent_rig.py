@@ -40,7 +40,7 @@ LOOK_EVERY_S = 0.01
 FAST = Pace(
     report_every_s=0.5, report_again_s=0.2, status_every_s=1.0, notice_poll_s=5.0, pointer_look_every_s=0.5,
     boot_clock_every_s=0.1, log_every_s=0.5, scan_every_s=0.05, trainer_every_s=0.05, outputs_every_s=5.0,
-    hang_s=5.0, freeze_s=1.0,
+    hang_s=5.0, freeze_s=1.0, wishes_every_s=1000.0,
 )  # fmt: skip
 KEEP = 2
 NO_KEYS: Mapping[str, str] = MappingProxyType({})

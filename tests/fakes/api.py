@@ -12,12 +12,24 @@ from typing import Any
 import httpx
 
 from outlast.bucket.client import open_bucket
-from outlast.bucket.manifest import hash_bytes
+from outlast.bucket.manifest import hash_bytes, manifest_bytes, manifest_ref
 from outlast.bucket.outputs import OutputEntry, OutputIndex, index_key, object_key
 from outlast.ports import Bucket
 from outlast.protocol.codec import dump
 from outlast.protocol.messages import Work
-from outlast.protocol.objects import FORMAT, job_prefix
+from outlast.protocol.objects import (
+    FORMAT,
+    POINTER_KEY,
+    Confidence,
+    FileEntry,
+    Manifest,
+    ManifestRef,
+    Pointer,
+    PointerState,
+    checkpoint_name,
+    data_prefix,
+    job_prefix,
+)
 from outlast_orchestrator.controller.clock import SystemClock
 from outlast_orchestrator.controller.nodes import NodeRegistry
 from outlast_orchestrator.core.events import Event, Kind
@@ -84,6 +96,37 @@ class Api:
             bucket.create(key, body)
             entries.append(OutputEntry(path, key, len(body), hash_bytes(body)))
         bucket.put(index_key(1), dump(OutputIndex(FORMAT, 1, tuple(entries), complete)))
+
+    def keep(
+        self, job: Job, *steps: int, state: PointerState = PointerState.RUNNING, pinned: tuple[str, ...] = ()
+    ) -> tuple[ManifestRef, ...]:
+        """Whole checkpoints of generation 1, each the parent of the next; the pointer keeps them all."""
+        bucket, refs = self.bucket(job.id), list[ManifestRef]()
+        for number, step in enumerate(steps):
+            name = checkpoint_name(step, 1, f"{number:08x}")
+            files = []
+            for path, body in (("model.bin", f"step {step}".encode() * 100), ("deep/config.json", b"{}")):
+                key = f"{data_prefix(name)}{path}"
+                bucket.create(key, body)
+                files.append(FileEntry(path, key, len(body), hash_bytes(body)))
+            manifest = Manifest(
+                FORMAT, job.owner, job.id, 1, "a1", name, step, "2026-01-01T00:00:00Z", 1, "files",
+                Confidence.STRONG, tuple(files), refs[-1] if refs else None,
+            )  # fmt: skip
+            refs.append(manifest_ref(manifest))
+            bucket.create(refs[-1].key, manifest_bytes(manifest))
+        self.point(job, tuple(refs), state, pinned)
+        return tuple(refs)
+
+    def point(
+        self, job: Job, refs: tuple[ManifestRef, ...], state: PointerState, pinned: tuple[str, ...] = ()
+    ) -> None:
+        """The pointer as the attempt would write it."""
+        at = "2026-01-01T00:00:00Z"
+        pointer = Pointer(
+            FORMAT, job.owner, job.id, 1, "w", (), 1, state, refs[-1] if refs else None, refs, at, pinned
+        )
+        self.bucket(job.id).put(POINTER_KEY, dump(pointer))
 
     def wake(self) -> None:
         self.woken += 1

@@ -46,6 +46,7 @@ class PointerOwner:
         self._commit = Commit(runtime, bucket, me, self._cache, Origin(world_size, revision, code))
         self._left: list[ManifestRef] = []  # left `kept` in a write that is known to be applied
         self._committed: set[str] = set()
+        self._pinned: tuple[str, ...] | None = None  # as it was last told
         self._started: tuple[ManifestRef, str] | None = None
 
     @property
@@ -63,7 +64,10 @@ class PointerOwner:
 
     def claim(self, permission: Permission) -> ClaimVerdict:
         """One try. Before the next, ask the controller for the permission anew. Raises Unsure, Denied."""
-        return self._writer.claim(permission)
+        verdict = self._writer.claim(permission)
+        if isinstance(verdict, Applied):
+            self._pinned = verdict.pointer.pinned
+        return verdict
 
     def commit(self, draft: Draft) -> OwnVerdict | Rebase:
         """Makes the draft's manifest and moves the head to it. Raises Unsure, Denied: call it again."""
@@ -139,6 +143,18 @@ class PointerOwner:
             self._committed.add(name)
             self._fact("checkpoint.committed", f"checkpoint {name} is durable and the head", {"name": name})
         self._left += sent.leaving
+        self._tell_pins(sent.pointer)
+
+    def _tell_pins(self, pointer: Pointer) -> None:
+        """Only what the pointer lists is pinned: the wish alone is not told."""
+        known, now = self._pinned, pointer.pinned
+        self._pinned = now
+        if known is None:
+            return
+        for name in (name for name in now if name not in known):
+            self._fact("checkpoint.pinned", f"checkpoint {name} stays", {"name": name})
+        for name in (name for name in known if name not in now):
+            self._fact("checkpoint.unpinned", f"checkpoint {name} goes when its turn comes", {"name": name})
 
     def _build_advance(
         self, found: Pointer, made: ManifestRef | None

@@ -142,6 +142,9 @@ class Client:
     def put(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         return self._json(self._send("PUT", path, json_body=body))
 
+    def delete(self, path: str) -> dict[str, Any]:
+        return self._json(self._send("DELETE", path))
+
     def upload(self, path: str, body: bytes) -> dict[str, Any]:
         return self._json(self._send("PUT", path, content=body))
 

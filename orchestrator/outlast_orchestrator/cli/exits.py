@@ -14,6 +14,7 @@ class Exit(enum.IntEnum):
     NO_SERVER = 3
     REFUSED = 4  # the server, or what stands behind it, said no
     JOB_CANCELLED = 5
+    DAMAGED = 6  # a checkpoint does not verify
     LEFT = 130  # Ctrl-C, or "no" to a question: the job goes on, or was never submitted
 
 

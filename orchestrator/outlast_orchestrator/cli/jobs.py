@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from outlast.bucket.manifest import Hasher
-from outlast_orchestrator.cli import follow, output, render, story
-from outlast_orchestrator.cli.client import Client, connect, job_path, who
-from outlast_orchestrator.cli.exits import Refused
+from outlast_orchestrator.cli import fetch, follow, output, render, story
+from outlast_orchestrator.cli.client import connect, job_path, who
 from outlast_orchestrator.cli.words import size
 from outlast_orchestrator.core.errors import UserError
 
@@ -111,7 +108,8 @@ def outputs(name: str, folder: Path, as_json: bool) -> None:
         listed = answer["outputs"]
         try:
             for item in listed:
-                _fetch(client, name, item, folder)
+                url = job_path(name, "outputs", quote(item["path"]))
+                fetch.fetch(client, url, item, fetch.place(item, folder, "output"))
         except OSError as error:
             raise UserError(f"{error.filename or folder} can't be written: {error.strerror}") from error
     if as_json:
@@ -121,24 +119,3 @@ def outputs(name: str, folder: Path, as_json: bool) -> None:
         output.say(f"{len(listed)} files, {size(sum(i['size'] for i in listed))}, are in {folder}{so_far}")
     else:
         output.say(f"{name} has left no outputs yet: name them under `outputs:` in its job file")
-
-
-def _fetch(client: Client, name: str, item: Mapping[str, Any], folder: Path) -> None:
-    inside = PurePosixPath(item["path"])
-    if inside.is_absolute() or ".." in inside.parts or not inside.parts:
-        raise UserError(f"the output {item['path']!r} would lie outside of {folder}: it is not fetched")
-    target = folder.joinpath(*inside.parts)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
-    written, hasher = 0, Hasher()
-    with part.open("wb") as file:
-        for chunk in client.stream(job_path(name, "outputs", quote(item["path"]))):
-            file.write(chunk)
-            hasher.update(chunk)
-            written += len(chunk)
-        file.flush()
-        os.fsync(file.fileno())
-    if (written, hasher.text()) != (item["size"], item["hash"]):
-        part.unlink()
-        raise Refused(f"{item['path']} arrived damaged ({written} of {item['size']} bytes): try again")
-    part.replace(target)

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from outlast_orchestrator.cli.arguments import Env, FileArgument, Follow, JobArgument, Json, Yes
+from outlast_orchestrator.cli.checkpoint_commands import checkpoints_app
 from outlast_orchestrator.cli.here import agent_app
 from outlast_orchestrator.cli.plain import PLAIN, OneLineErrors
 
@@ -20,21 +22,12 @@ app = typer.Typer(
 )
 server_app = typer.Typer(help="Start and stop the controller with its API.", **PLAIN)
 admin_app = typer.Typer(help="For when something must be put right by hand.", **PLAIN)
-checkpoints_app = typer.Typer(help="A job's checkpoints.", **PLAIN)
 outputs_app = typer.Typer(help="The files that a job leaves.", **PLAIN)
 app.add_typer(server_app, name="server")
 app.add_typer(agent_app, name="agent")
 app.add_typer(admin_app, name="admin")
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(outputs_app, name="outputs")
-
-JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name or id of the job.")]
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="The job file.")]
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")]
-Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
-Env = Annotated[list[str] | None, typer.Option("-e", "--env", metavar="K=V", help="Sets an env of the job.")]
-Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes.")]
-
 
 @server_app.command("start")
 def server_start(
@@ -229,14 +222,6 @@ def admin_orphans(as_json: Json = False) -> None:
     from outlast_orchestrator.cli import jobs
 
     jobs.orphans(as_json)
-
-
-@checkpoints_app.command("ls")
-def checkpoints_ls(job: JobArgument, as_json: Json = False) -> None:
-    """List the checkpoints that can be resumed from."""
-    from outlast_orchestrator.cli import jobs
-
-    jobs.checkpoints(job, as_json)
 
 
 @outputs_app.command("get")

@@ -50,6 +50,8 @@ class Kind(str, enum.Enum):
     UPLOAD_STARTED = "upload.started"
     CHECKPOINT_COMMITTED = "checkpoint.committed"
     CHECKPOINT_PRUNED = "checkpoint.pruned"
+    CHECKPOINT_PINNED = "checkpoint.pinned"
+    CHECKPOINT_UNPINNED = "checkpoint.unpinned"
     RESTORE_STARTED = "restore.started"
     RESTORE_FELL_BACK = "restore.fell_back"
     RESTORE_DONE = "restore.done"

@@ -43,6 +43,7 @@ PACE = Pace(
     alive_every_s=120.0,
     hang_s=300.0,
     boot_clock_every_s=15.0,
+    wishes_every_s=300.0,
     freeze_s=15.0,
 )
 

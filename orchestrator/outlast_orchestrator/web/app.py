@@ -13,6 +13,7 @@ from fastapi import Depends, FastAPI
 from outlast.protocol.limits import PROTOCOL
 from outlast_orchestrator.web import problems
 from outlast_orchestrator.web.auth import Door
+from outlast_orchestrator.web.checkpoints import checkpoint_routes
 from outlast_orchestrator.web.hang import Hangs
 from outlast_orchestrator.web.jobs import job_routes
 from outlast_orchestrator.web.limits import BodyLimit
@@ -38,6 +39,7 @@ def create_app(services: Services) -> FastAPI:
     people = [Depends(door.admin)]
     app.include_router(node_routes(services.store, services.nodes, door, hangs, services.leading))
     app.include_router(job_routes(services, hangs), prefix="/v1", dependencies=people)
+    app.include_router(checkpoint_routes(services, hangs), prefix="/v1", dependencies=people)
     app.include_router(bucket_routes(services, hangs), prefix="/v1", dependencies=people)
     app.add_middleware(BodyLimit)
     problems.install(app)

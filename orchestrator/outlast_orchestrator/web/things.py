@@ -1,4 +1,4 @@
-"""People's side of the API: a job's output, checkpoints, files and code in the bucket, and stray machines."""
+"""People's side of the API: a job's output, files and code in the bucket, and stray machines."""
 
 from __future__ import annotations
 
@@ -14,13 +14,10 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 
-from outlast.bucket.generations import read_pointer
-from outlast.bucket.manifest import BadManifest, read_manifest
 from outlast.bucket.outputs import BadIndex, OutputIndex, newest_index
-from outlast.bucket.pointer import BadPointer
 from outlast.ports import Bucket
 from outlast.protocol.codec import to_json
-from outlast.protocol.objects import FORMAT, ManifestRef, Pointer, code_key
+from outlast.protocol.objects import FORMAT, code_key
 from outlast_orchestrator.core.errors import OutlastError, UserError
 from outlast_orchestrator.core.types import OVER, Job
 from outlast_orchestrator.web import logs
@@ -31,46 +28,6 @@ from outlast_orchestrator.web.services import Services
 
 LOG_LOOK_EVERY_S = 1.0
 RANK_MAX = 10_000
-
-
-def checkpoints(bucket: Bucket, job: Job) -> list[dict[str, Any]]:
-    """What the pointer lists, newest first, each with what its manifest says. Raises OutlastError."""
-    try:
-        found = read_pointer(bucket, job.owner, job.id)
-    except BadPointer as error:
-        raise OutlastError(f"the pointer of {job.name} in {job.storage} is not readable: {error}") from error
-    if found is None:
-        return []
-    pointer, _ = found
-    newest_first = sorted(pointer.kept, key=lambda ref: ref.name, reverse=True)
-    return [_checkpoint(bucket, job, ref, pointer) for ref in newest_first]
-
-
-def _checkpoint(bucket: Bucket, job: Job, ref: ManifestRef, pointer: Pointer) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "name": ref.name,
-        "step": ref.step,
-        "head": ref == pointer.head,
-        "pinned": ref.name in pointer.pinned,
-        "problem": "",
-    }
-    try:
-        manifest = read_manifest(bucket, ref, job.owner, job.id)
-    except BadManifest as error:
-        return {**row, "problem": str(error)}
-    return {
-        **row,
-        "generation": manifest.generation,
-        "at": manifest.at,
-        "files": len(manifest.files),
-        "bytes": manifest.bytes,
-        "kind": manifest.kind,
-        "confidence": manifest.confidence.value,
-        "final": manifest.final,
-        "revision": manifest.revision,
-        "parent": manifest.parent.name if manifest.parent else None,
-        "gate": manifest.gate,
-    }
 
 
 def output_index(bucket: Bucket, job: Job) -> OutputIndex:
@@ -95,11 +52,6 @@ class Spool:
 
 def bucket_routes(services: Services, hangs: Hangs) -> APIRouter:
     router = APIRouter()
-
-    @router.get("/jobs/{job}/checkpoints")
-    def list_checkpoints(job: str) -> dict[str, Any]:
-        found = services.find(job)
-        return {"checkpoints": checkpoints(services.bucket(found.id, found.storage), found)}
 
     @router.get("/orphans")
     def orphans() -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from tests.agent.loop.scene import ASSIGN, Scene, draft, none_of, only, pointer, ref
 
-from outlast.acts import Commit, End, Kill, PowerOff, Release, Upload
+from outlast.acts import Commit, End, Kill, PowerOff, Prune, Release, Upload
 from outlast.bucket.outcomes import Applied, Fenced, Rebase, Stop
 from outlast.cadence import retry_in_s, save_due_s
 from outlast.news import Closed, Committed, Looked, Restored, SaveAsked, Settled, Tick, Trouble, Uploaded
@@ -84,7 +84,7 @@ def test_without_controller_and_bucket_for_the_lease_it_stops_and_switches_off()
     scene = Scene().running()
     lease_s = scene.view.lease_s
     scene.view = replace(scene.view, now_s=scene.view.now_s + lease_s - 1.0)
-    assert scene.hear(Tick()) == []
+    assert scene.hear(Tick()) == [Prune()]  # wishes for pins are looked at now and then
     scene.view = replace(scene.view, now_s=scene.view.now_s + 1.0)
     acts = scene.hear(Tick())
     only(acts, Kill)

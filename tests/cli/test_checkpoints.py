@@ -1,0 +1,96 @@
+"""`outlast checkpoints` as a person types it, against a real API over a real bucket."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.cli.conftest import Outlast
+from tests.e2e.stage import one_line
+from tests.fakes.api import Api
+
+from outlast.protocol.objects import PointerState, pin_key
+from outlast_orchestrator.cli.exits import Exit
+
+
+def test_verify_tells_each_and_exits_by_damage(api: Api, outlast: Outlast) -> None:
+    job = api.job()
+    refs = api.keep(job, 100, 200)
+    well = outlast("checkpoints", "verify", "gpt", api=api)
+    assert well.exit_code == Exit.SUCCESS
+    assert [line.split()[:3] for line in well.stdout.splitlines()] == [
+        ["ok", "step", "200"],
+        ["ok", "step", "100"],
+    ]
+    api.bucket(job.id).put(f"checkpoints/{refs[1].name}/model.bin", b"short")
+    damaged = outlast("checkpoints", "verify", "gpt", api=api)
+    assert damaged.exit_code == Exit.DAMAGED
+    assert damaged.stdout.splitlines()[0].startswith(f"DAMAGED  step 200  {refs[1].name}: file 'model.bin'")
+    assert damaged.stdout.splitlines()[-1].startswith(f"a resume would take step 100 ({refs[0].name})")
+    # One that was not asked for is looked at for what a resume takes, and does not count.
+    one = outlast("checkpoints", "verify", "gpt", "--step", "100", api=api)
+    assert (one.exit_code, len(one.stdout.splitlines())) == (Exit.SUCCESS, 1)
+    told = outlast("checkpoints", "verify", "gpt", "--json", api=api)
+    found = json.loads(told.stdout)
+    assert [bool(c["problem"]) for c in found["checkpoints"]] == [True, False]
+    assert found["resume"]["step"] == 100
+
+
+def test_get_puts_it_in_place_whole_or_not_at_all(api: Api, outlast: Outlast, tmp_path: Path) -> None:
+    job = api.job()
+    api.keep(job, 100, 200, state=PointerState.ENDED)
+    got = outlast("checkpoints", "get", "gpt", "here/it", api=api)
+    assert got.exit_code == 0, got.stderr
+    assert "every byte verified" in got.stdout
+    assert (tmp_path / "here/it/model.bin").read_bytes() == b"step 200" * 100
+    assert (tmp_path / "here/it/deep/config.json").read_bytes() == b"{}"
+    refused = outlast("checkpoints", "get", "gpt", "here/it", api=api)
+    assert refused.exit_code == Exit.BAD_INPUT
+    one_line(refused.stderr, "holds something", "-f")
+    forced = outlast("checkpoints", "get", "gpt", "here/it", "--step", "100", "-f", api=api)
+    assert forced.exit_code == 0, forced.stderr
+    assert (tmp_path / "here/it/model.bin").read_bytes() == b"step 100" * 100
+    assert (tmp_path / "here/it.before-1/model.bin").read_bytes() == b"step 200" * 100
+    assert sorted(path.name for path in (tmp_path / "here").iterdir()) == ["it", "it.before-1"]
+
+
+def test_a_damaged_checkpoint_is_not_put_in_place(api: Api, outlast: Outlast, tmp_path: Path) -> None:
+    job = api.job()
+    (ref,) = api.keep(job, 100)
+    key = f"checkpoints/{ref.name}/model.bin"
+    whole = api.bucket(job.id).get(key).body
+    api.bucket(job.id).put(key, b"x" * len(whole))
+    done = outlast("checkpoints", "get", "gpt", "it", api=api)
+    assert done.exit_code == Exit.REFUSED
+    one_line(done.stderr, ref.name, "model.bin", "checkpoints verify")
+    assert not (tmp_path / "it").exists()
+    # What was fetched before is used when it is put right.
+    api.bucket(job.id).put(key, whole)
+    assert outlast("checkpoints", "get", "gpt", "it", api=api).exit_code == 0
+    assert (tmp_path / "it" / "model.bin").read_bytes() == whole
+
+
+@pytest.mark.parametrize("words", [["get", "gpt", "a"], ["pin", "gpt"], ["unpin", "gpt"], ["verify", "gpt"]])
+def test_a_job_without_any_is_one_line(api: Api, outlast: Outlast, words: list[str]) -> None:
+    api.job()
+    done = outlast("checkpoints", *words, api=api)
+    assert done.exit_code == Exit.BAD_INPUT
+    one_line(done.stderr, "gpt has no")
+
+
+def test_pins_are_told_as_what_they_are(api: Api, outlast: Outlast) -> None:
+    job = api.job()
+    refs = api.keep(job, 100, 200, state=PointerState.RELEASED)
+    noted = outlast("checkpoints", "pin", "gpt", "--step", "100", api=api)
+    assert noted.exit_code == 0
+    assert noted.stdout.startswith("noted: step 100")
+    assert "pinned:" not in noted.stdout
+    api.point(job, refs, PointerState.RUNNING, pinned=(refs[0].name,))
+    pinned = outlast("checkpoints", "pin", "gpt", "--step", "100", api=api)
+    assert pinned.stdout.startswith(f"pinned: step 100 ({refs[0].name})")
+    assert "pinned" in outlast("checkpoints", "ls", "gpt", api=api).stdout
+    api.point(job, refs, PointerState.RELEASED, pinned=(refs[0].name,))
+    ends = outlast("checkpoints", "unpin", "gpt", "--json", api=api)
+    assert json.loads(ends.stdout)["pin"] == "unpin wished"
+    assert not list(api.bucket(job.id).list(pin_key("")))
