@@ -107,6 +107,7 @@ class StageBuckets:
     down: bool = False
     bodies: dict[str, bytes] = field(default_factory=dict)
     listed: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
     reads: int = 0
 
     def read(self, job: Job) -> Pointer | None:
@@ -117,6 +118,10 @@ class StageBuckets:
     def take_generation(self, job: Job, at_least: int, attempt: str) -> int:
         self._check()
         return at_least
+
+    def hold(self, job: Job, name: str) -> None:
+        self._check()
+        self.held.append(name)
 
     def status_bodies(self, job: Job, keys: Sequence[str]) -> dict[str, bytes]:
         self._check()

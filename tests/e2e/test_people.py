@@ -63,6 +63,37 @@ def test_a_restart_by_hand_is_a_new_attempt_from_the_newest_step(shared: Stage) 
     shared.outlast("cancel", "again")
 
 
+def test_a_person_keeps_a_checkpoint_looks_at_it_and_goes_back_to_it(shared: Stage, tmp_path: Path) -> None:
+    env = _env(shared, "back", SAVE_EVERY=5, STEP_S="0.05")
+    job = shared.submit("back", {"counter.py": COUNTER}, run=COUNT, env=env)
+    shared.until_saved(job)
+    pinned = shared.outlast("checkpoints", "pin", "back", "--json").json
+    assert pinned["pin"] == "pinned"
+    step, name = pinned["step"], pinned["name"]
+
+    def older() -> bool:
+        """It would long have left, were it not pinned."""
+        kept = [ref["step"] for ref in shared.pointer(job)["kept"]]
+        return len([one for one in kept if one > step]) == 3 and step in kept
+
+    shared.until("three newer ones are kept", older)
+    assert shared.outlast("checkpoints", "verify", "back", "--step", name).out.startswith("ok ")
+    shared.outlast("checkpoints", "get", "back", tmp_path / "got", "--step", name)
+    assert (tmp_path / "got" / "step.txt").read_text().split()[0] == str(step)
+    shared.outlast("admin", "restart", "back", "--from", name)
+    shared.until_saved(job, 2)
+    assert first_steps(_steps(shared, "back"))[2] == step + 1
+    # The program's own hold ends with the restart; the person's pin does not.
+    holds = shared.job_folder(job) / "pins"
+    shared.until("the hold is gone", lambda: [one.name for one in holds.iterdir()] == [name])
+    assert shared.outlast("checkpoints", "unpin", "back", "--json").json["pin"] in ("", "gone")
+    late = shared.outlast("admin", "restart", "back", "--from", "999999", code=2)
+    assert "keeps no checkpoint '999999'" in late.err
+    shared.outlast("cancel", "back")
+    shared.until_state(job, "CANCELLED")
+    assert len(shared.events(job, "checkpoint.pinned")) >= 1
+
+
 def test_what_can_be_seen_of_a_job(shared: Stage, tmp_path: Path) -> None:
     job = shared.submit(
         "seen",

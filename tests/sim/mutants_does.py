@@ -63,6 +63,18 @@ DOES = (
         seed=14,
     ),
     Mutant(
+        "drained before the hold is listed",
+        (
+            edit(
+                f"{CORE}.rules.hold:awaits_hold",
+                "if held and chosen.name in pointer.pinned:",
+                "if held:",
+            ),
+        ),
+        ("held before it is drained",),
+        own=True,
+    ),
+    Mutant(
         "who trains needs no machine",
         (
             edit(

@@ -12,6 +12,7 @@ from tests.sim.made_up import (
     as_manifest,
     commit,
     instance,
+    job,
     pointer,
     ref,
     started,
@@ -24,10 +25,11 @@ from outlast.bucket.manifest import manifest_ref
 from outlast.protocol.codec import dump
 from outlast.protocol.objects import ManifestRef, PointerState
 from outlast_orchestrator.core.events import Event, Kind
-from outlast_orchestrator.core.types import InstancePhase
+from outlast_orchestrator.core.types import Attempt, InstancePhase, Progress
 from outlast_orchestrator.simulate.checkers.claim_late import ClaimLate
 from outlast_orchestrator.simulate.checkers.crashes import NOT_LOOKED_AFTER, Crashes
 from outlast_orchestrator.simulate.checkers.dead_first import DeadFirst
+from outlast_orchestrator.simulate.checkers.held import Held
 from outlast_orchestrator.simulate.checkers.lease import Lease
 from outlast_orchestrator.simulate.checkers.records import Records
 from outlast_orchestrator.simulate.checkers.references import References
@@ -50,6 +52,23 @@ def test_references() -> None:
     base = [*commit(A, None), *commit(B, A)]
     assert told(References(), [*base, naming("000000030-g1-cc", B, B)]) == []
     assert "its parent does not name" in told(References(), [*base, naming("000000030-g1-cc", B, A)])[0]
+
+
+def test_held() -> None:
+    plain = pointer(1, 2, kept=(A, B), head=B)
+    listed = replace(plain, seq=3, pinned=(A.name,))
+    chosen = stored(Progress(JOB, pending_start_from=A, hold=A.name, hold_done=True))
+    drains = stored(Attempt(JOB, 1, "a1", 1, 0.0, "test", claimed=True, draining_since=5.0))
+    wanted = stored(job())
+    wish = [wanted, wrote(POINTER, plain, CLAIM), chosen]
+    assert "is not held" in told(Held(), [*wish, drains])[0]
+    assert told(Held(), [*wish, wrote(POINTER, listed, plain), drains]) == []
+    over = replace(plain, seq=4, state=PointerState.RELEASED)
+    assert told(Held(), [*wish, wrote(POINTER, over, plain), drains]) == []
+    next_one = stored(Attempt(JOB, 2, "a2", 1, 0.0, "test", start_from=A))
+    for head, broken in ((A, 0), (B, 1)):
+        claim = replace(over, generation=2, writer="w2", seq=5, state=PointerState.RUNNING, head=head)
+        assert len(told(Held(), [next_one, wrote(POINTER, claim, over)])) == broken
 
 
 def test_dead_first() -> None:

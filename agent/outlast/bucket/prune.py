@@ -12,6 +12,7 @@ from outlast.protocol.objects import (
     data_prefix,
     generation_of,
     manifest_key,
+    pin_key,
 )
 
 HOLDER_SIGN = "+"  # `pins/<name>` is a person's wish, `pins/<name>+<holder>` one of the program's own
@@ -21,6 +22,20 @@ def read_wishes(bucket: Bucket) -> frozenset[str]:
     """The names of checkpoints that somebody wants to keep. Raises Unsure, Denied."""
     keys = (info.key.removeprefix("pins/") for info in bucket.list("pins/"))
     return frozenset(key.partition(HOLDER_SIGN)[0] for key in keys)
+
+
+def hold(bucket: Bucket, name: str, holder: str) -> None:
+    """Has the program's `holder` hold just this checkpoint, "" for none; people's wishes are not touched.
+
+    The new one is put before the old ones go. Raises Unsure, Denied: call it again.
+    """
+    ending = HOLDER_SIGN + holder
+    wanted = pin_key(name) + ending if name else ""
+    if wanted:
+        bucket.put(wanted, b"")
+    for info in list(bucket.list("pins/")):
+        if info.key.endswith(ending) and info.key != wanted:
+            bucket.delete(info.key)
 
 
 def read_parents(

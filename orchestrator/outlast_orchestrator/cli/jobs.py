@@ -65,9 +65,10 @@ def wish(name: str, what: str, as_json: bool) -> None:
         _answer(client.post(job_path(name, what), {"by": who()}), as_json)
 
 
-def restart(name: str, now: bool, as_json: bool) -> None:
+def restart(name: str, now: bool, step: str, as_json: bool) -> None:
     with connect() as client:
-        _answer(client.put(job_path(name, "restart"), {"by": who(), "now": now}), as_json)
+        body = {"by": who(), "now": now, "start_from": step}
+        _answer(client.put(job_path(name, "restart"), body), as_json)
 
 
 def _answer(answer: Mapping[str, Any], as_json: bool) -> None:

@@ -196,12 +196,15 @@ def _wish(job: str, what: str, as_json: bool) -> None:
 def admin_restart(
     job: JobArgument,
     now: Annotated[bool, typer.Option("--now", help="Without a final save.")] = False,
+    start_from: Annotated[
+        str, typer.Option("--from", metavar="STEP", help="A step or a name out of `checkpoints ls`.")
+    ] = "",
     as_json: Json = False,
 ) -> None:
-    """Give a job a new attempt, also when it is over."""
+    """Give a job a new attempt, also when it is over; with --from, back from an older checkpoint."""
     from outlast_orchestrator.cli import jobs
 
-    jobs.restart(job, now, as_json)
+    jobs.restart(job, now, start_from, as_json)
 
 
 @admin_app.command("backup")

@@ -20,6 +20,7 @@ from outlast_orchestrator.controller.world import World
 from outlast_orchestrator.core.actions import (
     Action,
     Decision,
+    Hold,
     Install,
     Launch,
     ListRegion,
@@ -156,6 +157,8 @@ class Actor:
                 self._install(term, job, action.instance)
             elif isinstance(action, TakeGeneration):
                 self._take_generation(term, job, action.at_least)
+            elif isinstance(action, Hold):
+                self._hold(term, job, action.name)
             elif isinstance(action, ReadPointer):
                 self._looks.read_pointer(job)
             elif isinstance(action, ListRegion):
@@ -239,6 +242,16 @@ class Actor:
             self._check(term)
             generation = self._pointers.take_generation(job, at_least, attempt)
             return CallDone(call, generation=generation, ended_s=self._clock.monotonic_s())
+
+        self._calls.start(call, lambda: self._guarded(call, run))
+
+    def _hold(self, term: Term, job: Job, name: str) -> None:
+        call = Call(CallKind.HOLD, job.id)
+
+        def run() -> CallDone:
+            self._check(term)
+            self._pointers.hold(job, name)
+            return CallDone(call, name=name, ended_s=self._clock.monotonic_s())
 
         self._calls.start(call, lambda: self._guarded(call, run))
 

@@ -8,11 +8,14 @@ from contextlib import contextmanager
 from outlast import ports as node_ports
 from outlast.bucket.generations import read_pointer, take_generation
 from outlast.bucket.pointer import BadPointer
+from outlast.bucket.prune import hold
 from outlast.protocol.objects import Pointer, job_prefix
 from outlast_orchestrator.controller.clock import iso
 from outlast_orchestrator.core.errors import BucketError, Garbage
 from outlast_orchestrator.core.ports import Clock
 from outlast_orchestrator.core.types import Job
+
+HOLDER = "restart"
 
 
 class BucketPointers:
@@ -34,6 +37,10 @@ class BucketPointers:
         with _translated(job):
             at = iso(self._clock.wall_s())
             return take_generation(self._bucket(job), at_least, job.owner, attempt, at)
+
+    def hold(self, job: Job, name: str) -> None:
+        with _translated(job):
+            hold(self._bucket(job), name, HOLDER)
 
     def status_bodies(self, job: Job, keys: Sequence[str]) -> dict[str, bytes]:
         with _translated(job):

@@ -67,6 +67,14 @@ class TakeGeneration:
 
 
 @dataclass(frozen=True)
+class Hold:
+    """Have exactly this checkpoint held in the job's bucket for a restart; "": none. Safe to repeat."""
+
+    job: str
+    name: str
+
+
+@dataclass(frozen=True)
 class ReadPointer:
     job: str
 
@@ -94,6 +102,7 @@ Action = (
     | Terminate
     | Install
     | TakeGeneration
+    | Hold
     | ReadPointer
     | ListRegion
     | Tell

@@ -7,7 +7,7 @@ The rules apply in this order, each in a file of `rules/`:
 1. answers       what came back from earlier calls
 2. machines      what the listings and the agents say of each machine; `gone` only with proof
 3. pointer       what the bucket says is what happened; nothing is planned on what can't be read
-4. people        what is wanted: run, pause, cancel, restart
+4. people        what is wanted: run, pause, cancel, restart; the checkpoint chosen for it is held
 5. claimed       the attempt that owns the job: notices, silence, loss, draining
 6. unclaimed     the attempt that waits for its turn: given up, or closed
 7. planning      the next attempt, and a machine for it
@@ -26,6 +26,7 @@ from outlast_orchestrator.core.ports import Policy
 from outlast_orchestrator.core.rules.adopt import adopt_reported
 from outlast_orchestrator.core.rules.answers import take_answers
 from outlast_orchestrator.core.rules.claimed import follow_claimed
+from outlast_orchestrator.core.rules.hold import hold_chosen
 from outlast_orchestrator.core.rules.machine_room import release_machines
 from outlast_orchestrator.core.rules.machines import watch_machines
 from outlast_orchestrator.core.rules.orders import give_orders
@@ -54,6 +55,7 @@ def decide(view: JobView, policy: Policy) -> Decision:
     take_pointer(sheet)
     adopt_reported(sheet)
     heed_people(sheet)
+    hold_chosen(sheet)
     follow_claimed(sheet)
     follow_unclaimed(sheet)
     plan(sheet, policy)

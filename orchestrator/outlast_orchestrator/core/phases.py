@@ -59,7 +59,10 @@ def _of_claimed(sheet: Sheet, claimed: Attempt, waiting: Attempt | None) -> None
         sheet.become(JobState.RECOVERING, f"the cloud takes its machine away; {replacement}")
     elif claimed.phase is AttemptPhase.RUNNING:
         start = f"step {claimed.start_step}" if claimed.start_step else "the beginning"
-        sheet.become(JobState.RUNNING, f"generation {claimed.generation} trains, resumed from {start}")
+        held_up = f"; {sheet.waiting_for}" if sheet.waiting_for else ""
+        sheet.become(
+            JobState.RUNNING, f"generation {claimed.generation} trains, resumed from {start}{held_up}"
+        )
     elif claimed.phase is AttemptPhase.DRAINING:
         sheet.set_progress(why="it saves and stops")
     else:

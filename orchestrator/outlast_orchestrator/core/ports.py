@@ -212,6 +212,9 @@ class Pointers(Protocol):
 
     def take_generation(self, job: Job, at_least: int, attempt: str) -> int: ...
 
+    def hold(self, job: Job, name: str) -> None:
+        """Puts the wish to keep this checkpoint for a restart, and removes such wishes for any other."""
+
     def status_bodies(self, job: Job, keys: Sequence[str]) -> dict[str, bytes]:
         """The status objects under those keys that exist."""
 

@@ -242,6 +242,8 @@ class Progress:
     ended_writer: str = ""  # the newest one whose end, written in the pointer, was taken
     pending_over_ended: str = ""  # writer of the ended attempt that the next one to claim may continue
     pending_start_from: ManifestRef | None = None
+    hold: str = ""  # the checkpoint for which a hold may lie in the bucket, for a restart from it
+    hold_done: bool = False  # … and does
     restored: bool = False  # from a backup, and not compared with the pointer yet
 
 

@@ -121,6 +121,7 @@ class CallKind(str, enum.Enum):
     TERMINATE = "terminate"  # key: launch id
     INSTALL = "install"  # key: launch id
     GENERATION = "generation"  # key: job id
+    HOLD = "hold"  # key: job id
     POINTER = "pointer"  # key: job id
     LIST = "list"  # key: cloud/region
     STATUS = "status"  # key: job id; status objects of nodes that are not heard
@@ -145,6 +146,7 @@ class CallDone:
     error: ProviderError | None = None
     problem: str = ""  # anything else that went wrong: the outcome is unknown
     generation: int = 0  # GENERATION: the number that was taken
+    name: str = ""  # HOLD: the checkpoint that is held now
     ended_s: float = 0.0
     news: bool = True  # False: a routine look that found everything as it was; nobody need be woken for it
 

@@ -106,6 +106,7 @@ class Reading:
         self._tell = tell
         self._told: dict[str, None] = {}
         self.take_generation = pointers.take_generation
+        self.hold = pointers.hold
         self.status_bodies = pointers.status_bodies
         self.jobs = pointers.jobs
 

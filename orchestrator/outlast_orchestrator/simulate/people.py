@@ -78,7 +78,7 @@ class People:
                 self._restart(job, now=True),
                 lambda: self._pin(job, goes_back=False),
                 lambda: self._pin(job, goes_back=True),
-                lambda: self._pin(job, goes_back=True),
+                lambda: self._go_back(job),
             )
         )
         self._clock.after(dice.uniform(0.0, HANDOVER_WITHIN_S), act)
@@ -98,6 +98,12 @@ class People:
         if goes_back:
             self._goes_back_to[job] = chosen.name
             self._moved(pointer)
+
+    def _go_back(self, job: str) -> None:
+        """The command: the controller itself holds the checkpoint, before it stops what runs."""
+        pointer = self._pointers.get(job)
+        if pointer is not None and pointer.kept:
+            self._restart(job, now=self._nosy.random() < 0.3, start_from=self._nosy.choice(pointer.kept))()
 
     def _moved(self, pointer: Pointer) -> None:
         job = pointer.job

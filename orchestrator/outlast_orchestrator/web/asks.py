@@ -45,3 +45,4 @@ class WishAsk(Ask):
 class RestartAsk(Ask):
     by: Line = ""
     now: bool = False
+    start_from: Line = ""  # a step, or a checkpoint's name; "": the head

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from fastapi.concurrency import run_in_threadpool
 
+from outlast.protocol.objects import ManifestRef
 from outlast_orchestrator.core.errors import StoreError, UserError
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.place import NotNow, place
@@ -18,6 +19,7 @@ from outlast_orchestrator.jobfile.load import parse_spec, to_job
 from outlast_orchestrator.web import wishes
 from outlast_orchestrator.web.asks import JOB_ID_BYTES, PlanAsk, RestartAsk, SubmitAsk, UpdateAsk, WishAsk
 from outlast_orchestrator.web.hang import WAIT_MAX_S, Ended, Hangs, never
+from outlast_orchestrator.web.kept import choose, pointer_of
 from outlast_orchestrator.web.problems import Refusal
 from outlast_orchestrator.web.services import Services
 from outlast_orchestrator.web.status import event_json, offer_json, status, summary
@@ -151,6 +153,13 @@ class JobDesk:
             break
         return {"id": job.id, "name": job.name, "changed": wish.job is not None, "answer": wish.answer}
 
+    def kept(self, name_or_id: str, which: str) -> ManifestRef | None:
+        """The checkpoint that a person means; None for the head, whichever that will be."""
+        if not which:
+            return None
+        job = self._s.find(name_or_id)
+        return choose(pointer_of(self._s.bucket(job.id, job.storage), job), which, job)
+
     def update(self, name_or_id: str, ask: UpdateAsk) -> dict[str, Any]:
         spec = parse_spec(ask.spec)
         job = self._s.find(name_or_id)
@@ -248,7 +257,7 @@ def _wish_routes(router: APIRouter, desk: JobDesk) -> None:
 
     @router.put("/jobs/{job}/restart")
     def restart(job: str, ask: RestartAsk) -> dict[str, Any]:
-        return desk.wish(job, wishes.restart(ask.by, ask.now))
+        return desk.wish(job, wishes.restart(ask.by, ask.now, desk.kept(job, ask.start_from)))
 
     @router.put("/jobs/{job}/spec")
     def update(job: str, ask: UpdateAsk) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from outlast.protocol.objects import ManifestRef
 from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.types import Job, JobState, Restart, Wanted
@@ -74,16 +75,20 @@ def resume(by: str) -> Change:
     return change
 
 
-def restart(by: str, now: bool) -> Change:
+def restart(by: str, now: bool, start_from: ManifestRef | None = None) -> Change:
+    """`start_from`: a kept checkpoint; the controller holds it before it stops what runs."""
+
     def change(job: Job, _state: JobState) -> Wish:
         how = "without a final save" if now else "after a final save"
+        if start_from is not None:
+            how += f", from step {start_from.step} ({start_from.name})"
         why = f"restart asked for by {by or 'someone'}, {how}"
         wished = replace(
             job,
             wanted=Wanted.RUN,
             wanted_by=why,
             wanted_number=job.wanted_number + 1,
-            restart=Restart(number=job.restart.number + 1, now=now),
+            restart=Restart(number=job.restart.number + 1, start_from=start_from, now=now),
         )
         event = Event(Kind.JOB_RESTART, why, job=job.id, data={"number": str(wished.restart.number)})
         return Wish(wished, event, f"{job.name} gets a new attempt, {how}")

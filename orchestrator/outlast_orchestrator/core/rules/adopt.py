@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from outlast.protocol.messages import AgentState
-from outlast.protocol.objects import Pointer
+from outlast.protocol.objects import ManifestRef, Pointer
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Attempt, AttemptPhase
@@ -18,10 +18,12 @@ AT_WORK = (
 )
 
 
-def use_up(sheet: Sheet) -> None:
+def use_up(sheet: Sheet, start_from: ManifestRef | None) -> None:
     """What a person or a failure allowed holds until somebody has claimed with it: a machine that is lost
-    before its claim must not take the permission with it."""
-    sheet.set_progress(pending_over_ended="", pending_start_from=None)
+    before its claim must not take the permission with it, nor an attempt that was planned before the wish
+    and claims late."""
+    chosen = sheet.progress.pending_start_from
+    sheet.set_progress(pending_over_ended="", pending_start_from=None if chosen == start_from else chosen)
 
 
 def adopt_owner(sheet: Sheet, pointer: Pointer) -> None:
@@ -42,7 +44,7 @@ def adopt_owner(sheet: Sheet, pointer: Pointer) -> None:
     attempt = link_machines(sheet, attempt, pointer)
     sheet.attempts[pointer.generation] = attempt
     sheet.set_progress(generation_max=pointer.generation)
-    use_up(sheet)
+    use_up(sheet, sheet.progress.pending_start_from)  # an old store's wish: what runs is newer
     sheet.log(Kind.ATTEMPT_ADOPTED, "the pointer names a generation that the store does not know", attempt)
 
 

@@ -11,6 +11,7 @@ from outlast_orchestrator.core.errors import (
 )
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.place import block_for
+from outlast_orchestrator.core.rules.hold import note_hold
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Asked, Attempt, Instance, InstancePhase
 from outlast_orchestrator.core.view import CallDone, CallKind
@@ -24,6 +25,8 @@ def take_answers(sheet: Sheet) -> None:
             _launch(sheet, done)
         elif done.call.kind is CallKind.GENERATION and done.generation:
             _generation(sheet, done)
+        elif done.call.kind is CallKind.HOLD and not done.problem and done.error is None:
+            note_hold(sheet, done.name)
 
 
 def _launch(sheet: Sheet, done: CallDone) -> None:

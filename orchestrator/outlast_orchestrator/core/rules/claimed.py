@@ -11,6 +11,7 @@ from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent, lease_is_over, silence_s
 from outlast_orchestrator.core.relaunch import Again, after_loss
 from outlast_orchestrator.core.rules.ending import close, fail, plan_again
+from outlast_orchestrator.core.rules.hold import awaits_hold
 from outlast_orchestrator.core.rules.machines import is_noticed
 from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.rules.pointer import pointer_is_fresh
@@ -88,6 +89,9 @@ def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
         return attempt
     why = goal.why if goal.rests else "a restart was asked for" if goal.restart else attempt.abandoned_why
     now_at = sheet.view.now_at
+    if attempt.draining_since is None and not goal.rests and (held_up := awaits_hold(sheet)):
+        sheet.waiting_for = held_up
+        return attempt
     if attempt.draining_since is None:
         drain_now = goal.restart and sheet.view.job.restart.now
         attempt = sheet.set_attempt(attempt, draining_since=now_at, drain_now=drain_now)

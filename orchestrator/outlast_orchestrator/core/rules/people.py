@@ -77,7 +77,8 @@ def _take_wish(sheet: Sheet) -> None:
         retry_at=0.0,
         exit_code=None,
         pending_over_ended=pointer.writer if ended and pointer is not None else progress.pending_over_ended,
-        pending_start_from=job.restart.start_from if asked_again else None,
+        # A pause in between takes nothing back: who chose a checkpoint gets it, or hears that it is too late.
+        pending_start_from=job.restart.start_from if asked_again else progress.pending_start_from,
     )
     if failed or rested or done_but_asked:
         started = progress.generation_max > 0

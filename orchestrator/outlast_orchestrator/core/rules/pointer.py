@@ -51,7 +51,9 @@ def pointer_is_fresh(sheet: Sheet) -> bool:
 
 
 def _is_busy(sheet: Sheet) -> bool:
-    """Somebody may be about to claim, release or end."""
+    """Somebody may be about to claim, release or end, or to list a hold."""
+    if sheet.progress.pending_start_from is not None:
+        return True
     if sheet.unclaimed() is not None or sheet.progress.state is JobState.UNREACHABLE:
         return True
     claimed = sheet.claimed()
@@ -138,7 +140,7 @@ def _note_claim(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Attempt:
     if attempt.claimed:
         return attempt
     head = pointer.started_from
-    use_up(sheet)
+    use_up(sheet, attempt.start_from)
     attempt = sheet.set_attempt(
         attempt, claimed=True, writer=pointer.writer, start_step=head.step if head else 0
     )

@@ -20,6 +20,7 @@ from outlast_orchestrator.simulate.checkers.forward import Forward
 from outlast_orchestrator.simulate.checkers.generations import Generations
 from outlast_orchestrator.simulate.checkers.gone import GoneIsGone
 from outlast_orchestrator.simulate.checkers.healthy import Healthy
+from outlast_orchestrator.simulate.checkers.held import Held
 from outlast_orchestrator.simulate.checkers.intent import Intent
 from outlast_orchestrator.simulate.checkers.leaks import Leaks
 from outlast_orchestrator.simulate.checkers.lease import Lease
@@ -80,6 +81,7 @@ def all_checkers(
         ReadFirst(),
         DeadMan(),
         Pinned(),
+        Held(),
         Succeeded(),
         Finished(),
         Crashes(),
