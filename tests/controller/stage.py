@@ -119,9 +119,10 @@ class StageBuckets:
         self._check()
         return at_least
 
-    def hold(self, job: Job, name: str) -> None:
+    def hold(self, job: Job, name: str) -> str:
         self._check()
         self.held.append(name)
+        return name
 
     def status_bodies(self, job: Job, keys: Sequence[str]) -> dict[str, bytes]:
         self._check()

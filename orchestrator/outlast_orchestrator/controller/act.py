@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from outlast.protocol.limits import FENCED_OFF_S, OVER_OFF_S
 from outlast.protocol.values import replace
+from outlast_orchestrator.controller.log import log_events
 from outlast_orchestrator.controller.looks import Looks
 from outlast_orchestrator.controller.world import World
 from outlast_orchestrator.core.actions import (
@@ -236,22 +237,17 @@ class Actor:
         """Under the same random id until a number has come back: a repeat finds what it took before."""
         storage = self._world.storage(job.id)
         storage.attempt_id = attempt = storage.attempt_id or self._clock.token(ATTEMPT_ID_BYTES)
-        call = Call(CallKind.GENERATION, job.id)
-
-        def run() -> CallDone:
-            self._check(term)
-            generation = self._pointers.take_generation(job, at_least, attempt)
-            return CallDone(call, generation=generation, ended_s=self._clock.monotonic_s())
-
-        self._calls.start(call, lambda: self._guarded(call, run))
+        call, take = Call(CallKind.GENERATION, job.id), self._pointers.take_generation
+        self._in_bucket(term, call, lambda: {"generation": take(job, at_least, attempt)})
 
     def _hold(self, term: Term, job: Job, name: str) -> None:
-        call = Call(CallKind.HOLD, job.id)
+        hold = self._pointers.hold
+        self._in_bucket(term, Call(CallKind.HOLD, job.id), lambda: {"name": hold(job, name)})
 
+    def _in_bucket(self, term: Term, call: Call, write: Callable[[], dict[str, Any]]) -> None:
         def run() -> CallDone:
             self._check(term)
-            self._pointers.hold(job, name)
-            return CallDone(call, name=name, ended_s=self._clock.monotonic_s())
+            return CallDone(call, **write(), ended_s=self._clock.monotonic_s())
 
         self._calls.start(call, lambda: self._guarded(call, run))
 
@@ -299,10 +295,3 @@ class Actor:
             log.exception("a call failed in an unforeseen way", call=call.kind.value, key=call.key)
             problem = f"{type(error).__name__}: {error}"
             return CallDone(call, problem=problem, ended_s=self._clock.monotonic_s())
-
-
-def log_events(events: Sequence[Event]) -> None:
-    for event in events:
-        # Keys of an event never hide those of the log line.
-        data = {f"data_{key}": value for key, value in event.data.items()}
-        log.info(event.kind.value, job=event.job, attempt=event.attempt, why=event.why, **data)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 import structlog
 
+from outlast_orchestrator.core.events import Event
+
 LOG_FILE = "controller.log"
 LOG_BYTES_MAX = 10 << 20
 LOG_FILES_MAX = 4
+log = structlog.get_logger("outlast.controller")
 
 
 def write_log(home: Path) -> None:
@@ -34,3 +38,10 @@ def write_log(home: Path) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=False,
     )
+
+
+def log_events(events: Sequence[Event]) -> None:
+    for event in events:
+        # Keys of an event never hide those of the log line.
+        data = {f"data_{key}": value for key, value in event.data.items()}
+        log.info(event.kind.value, job=event.job, attempt=event.attempt, why=event.why, **data)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import structlog
 
-from outlast_orchestrator.controller.act import Actor, Turn, log_events
+from outlast_orchestrator.controller.act import Actor, Turn
+from outlast_orchestrator.controller.log import log_events
 from outlast_orchestrator.controller.news import facts
 from outlast_orchestrator.controller.observe import Observer, Snapshot, read_snapshot
 from outlast_orchestrator.controller.reign import DAY_S, Decide, Parts, Reign

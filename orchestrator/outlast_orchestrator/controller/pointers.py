@@ -38,9 +38,10 @@ class BucketPointers:
             at = iso(self._clock.wall_s())
             return take_generation(self._bucket(job), at_least, job.owner, attempt, at)
 
-    def hold(self, job: Job, name: str) -> None:
+    def hold(self, job: Job, name: str) -> str:
         with _translated(job):
             hold(self._bucket(job), name, HOLDER)
+        return name
 
     def status_bodies(self, job: Job, keys: Sequence[str]) -> dict[str, bytes]:
         with _translated(job):

@@ -212,8 +212,8 @@ class Pointers(Protocol):
 
     def take_generation(self, job: Job, at_least: int, attempt: str) -> int: ...
 
-    def hold(self, job: Job, name: str) -> None:
-        """Puts the wish to keep this checkpoint for a restart, and removes such wishes for any other."""
+    def hold(self, job: Job, name: str) -> str:
+        """Wishes to keep this checkpoint for a restart, and none for any other; returns `name`."""
 
     def status_bodies(self, job: Job, keys: Sequence[str]) -> dict[str, bytes]:
         """The status objects under those keys that exist."""
