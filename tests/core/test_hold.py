@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.core.build import (
@@ -32,7 +33,7 @@ from outlast_orchestrator.core.types import Job, JobState, Progress, Restart, Wa
 from outlast_orchestrator.core.view import Call, CallDone, CallKind, JobView, PointerSeen
 
 OLD = ManifestRef("manifests/000000050-g1-bb.json", "xxh3-128:11", 50)
-BOTH = {"kept": (OLD, REF)}
+BOTH: dict[str, Any] = {"kept": (OLD, REF)}
 HOLDING = Call(CallKind.HOLD, "j1")
 
 
@@ -41,7 +42,7 @@ def _wished(**more: object) -> Job:
     return replace(JOB, **values)  # type: ignore[arg-type]
 
 
-def _runs(found: Pointer, **more: object) -> JobView:
+def _runs(found: Pointer, **more: Any) -> JobView:
     return running(job=_wished(), pointer_=found, **more)
 
 

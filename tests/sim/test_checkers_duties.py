@@ -33,7 +33,7 @@ from outlast_orchestrator.simulate.checkers.held import Held
 from outlast_orchestrator.simulate.checkers.lease import Lease
 from outlast_orchestrator.simulate.checkers.records import Records
 from outlast_orchestrator.simulate.checkers.references import References
-from outlast_orchestrator.simulate.history import Fault, MachineEnded, StoreWrote, TrainerEnded, Wrote
+from outlast_orchestrator.simulate.history import Fact, Fault, MachineEnded, StoreWrote, TrainerEnded, Wrote
 
 A = ref("000000010-g1-aa", 10)
 B = ref("000000020-g1-bb", 20, A)
@@ -60,7 +60,7 @@ def test_held() -> None:
     chosen = stored(Progress(JOB, pending_start_from=A, hold=A.name, hold_done=True))
     drains = stored(Attempt(JOB, 1, "a1", 1, 0.0, "test", claimed=True, draining_since=5.0))
     wanted = stored(job())
-    wish = [wanted, wrote(POINTER, plain, CLAIM), chosen]
+    wish: list[Fact] = [wanted, wrote(POINTER, plain, CLAIM), chosen]
     assert "is not held" in told(Held(), [*wish, drains])[0]
     assert told(Held(), [*wish, wrote(POINTER, listed, plain), drains]) == []
     over = replace(plain, seq=4, state=PointerState.RELEASED)
