@@ -10,6 +10,7 @@ from outlast_orchestrator.simulate.history import FROM_BACKUP, Fact, StoreWrote
 
 class Held(Checker):
     name = "held before it is drained"
+    sees = (StoreWrote,)
 
     def __init__(self) -> None:
         super().__init__()
