@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 from outlast.ports import Denied
 
 _FORBIDDEN = re.compile(r"[\x00-\x1f\x7f\\]")
 KEY_BYTES_MAX = 1000  # S3 allows 1024, the bucket's own prefix included
+KEYS_KEPT = 512  # a few are asked for again and again
 SEGMENT_BYTES_MAX = 240  # file systems allow 255
 
 
@@ -22,6 +24,7 @@ def check_key(key: str) -> None:
         raise Denied(f"the key {key[:200]!r} is not allowed: {problem}")
 
 
+@functools.lru_cache(maxsize=KEYS_KEPT)
 def _problem(key: str) -> str:
     try:
         encoded = key.encode()

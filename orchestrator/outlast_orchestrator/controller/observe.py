@@ -113,9 +113,9 @@ class Observer:
         records = snapshot.records()
         self._world.absorb(records, now_s)
         self._file(done, {record.launch_id: record for record in records})
-        in_flight = self._calls.in_flight()
+        launching = {call.key for call in self._calls.in_flight() if call.kind is CallKind.LAUNCH}
         for record in records:
-            if Call(CallKind.LAUNCH, record.request.token) in in_flight:
+            if record.request.token in launching:
                 self._world.launching(record, now_s)
         living = {record.launch_id for record in records}
         for launch_id in self._world.forget(living, set(snapshot.jobs)):

@@ -82,7 +82,7 @@ class Sheet:
         return [m for m in found if m is not None and m.record.phase is not InstancePhase.GONE]
 
     def in_flight(self, kind: CallKind, key: str) -> bool:
-        return Call(kind, key) in self.view.in_flight
+        return bool(self.view.in_flight) and Call(kind, key) in self.view.in_flight
 
     def fresh_id(self) -> str:
         """A random id. The view brings enough for one decision."""

@@ -59,6 +59,7 @@ class MemoryStore:
         self._jobs: dict[str, Job] = {}
         self._progress: dict[str, Progress] = {}
         self._attempts: dict[tuple[str, int], Attempt] = {}
+        self._open: list[Attempt] | None = None  # as `open_attempts` found them, until one changes
         self._instances: dict[str, Instance] = {}
         self._blocks: dict[str, Block] = {}
         self._marks: dict[tuple[str, str], int] = {}
@@ -125,6 +126,7 @@ class MemoryStore:
         """
         self._term, self._beat = Term(old.term, ""), 0
         self._watched.clear()
+        self._open = None
         self._jobs, self._attempts, self._instances = (
             dict(old.jobs), dict(old.attempts), dict(old.instances),
         )  # fmt: skip
@@ -154,6 +156,7 @@ class MemoryStore:
     def _put(self, row: Row) -> None:
         if isinstance(row, Attempt):
             self._attempts[row.job, row.generation] = row
+            self._open = None
         elif isinstance(row, Instance):
             self._instances[row.launch_id] = row
         elif isinstance(row, Progress):
@@ -180,9 +183,11 @@ class MemoryStore:
 
     def open_attempts(self) -> list[Attempt]:
         self._touched("")
-        rows = [row for _, row in sorted(self._attempts.items())]
-        newest_closed = {row.job: row.generation for row in rows if not row.open}
-        return [row for row in rows if row.open or newest_closed.get(row.job) == row.generation]
+        if self._open is None:
+            rows = [row for _, row in sorted(self._attempts.items())]
+            newest = {row.job: row.generation for row in rows if not row.open}
+            self._open = [row for row in rows if row.open or newest.get(row.job) == row.generation]
+        return list(self._open)
 
     def instances(self, job: str | None = None, *, gone: bool = True) -> list[Instance]:
         self._touched("")

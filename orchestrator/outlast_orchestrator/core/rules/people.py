@@ -27,6 +27,11 @@ class Goal:
         return self.kind is GoalKind.REST
 
 
+_WANTED = Goal(GoalKind.RUN, "wanted")
+_WANTED_ANEW = Goal(GoalKind.RUN, "wanted", restart=True)
+_DONE = Goal(GoalKind.REST, "the job is done")
+
+
 def note_wish(sheet: Sheet) -> None:
     """When a wish is first seen. A person may have put the bucket right before it: what was read until
     then does not answer it."""
@@ -47,16 +52,15 @@ def heed_people(sheet: Sheet) -> None:
 def goal_of(sheet: Sheet) -> Goal:
     """What is to be striven for, as things stand at this point of the decision."""
     job, state = sheet.view.job, sheet.progress.state
-    restart = job.restart.number > sheet.progress.restart_done
     if job.wanted is Wanted.CANCELLED:
         return Goal(GoalKind.REST, job.wanted_by or "cancelled")
     if state is JobState.SUCCEEDED:
-        return Goal(GoalKind.REST, "the job is done")
+        return _DONE
     if state is JobState.FAILED:
         return Goal(GoalKind.REST, sheet.progress.why)
     if job.wanted is Wanted.PAUSED:
         return Goal(GoalKind.REST, job.wanted_by or "paused")
-    return Goal(GoalKind.RUN, "wanted", restart)
+    return _WANTED_ANEW if job.restart.number > sheet.progress.restart_done else _WANTED
 
 
 def _take_wish(sheet: Sheet) -> None:
