@@ -61,7 +61,7 @@ def _of_assignment(view: AgentView, assignment: Assignment) -> list[float]:
     if reason is not None and reason.by_s is not None:
         moments += [reason.by_s, reason.by_s - COMMIT_S]
     if assignment.trainer.stage is Stage.ALIVE:
-        yield saving.pruned_s + view.pace.wishes_every_s
+        moments.append(saving.pruned_s + view.pace.wishes_every_s)
         ask_s = assignment.ask.at_s if assignment.ask is not None else NEVER_S
         every_s = assignment.work.checkpoint.every_s
         due_s = save_due_s(every_s, assignment.trainer.started_s, saving.found_s, ask_s)
