@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from outlast_orchestrator.cli.arguments import Json
 from outlast_orchestrator.cli.plain import PLAIN
 
 agent_app = typer.Typer(help="The part that runs where the training is.", **PLAIN)
@@ -29,3 +31,14 @@ def agent_run(
     from outlast_orchestrator.cli import foreground
 
     raise typer.Exit(foreground.agent_run(words or []))
+
+
+def init(
+    script: Annotated[Path, typer.Argument(metavar="SCRIPT", help="The training script. It is not run.")],
+    force: Annotated[bool, typer.Option("-f", "--force", help="Replace a job.yaml that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a job file for a script: recognise its framework, where it saves, and how it goes on."""
+    from outlast_orchestrator.cli import begin
+
+    begin.init(script, force, as_json)

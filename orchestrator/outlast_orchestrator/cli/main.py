@@ -9,7 +9,7 @@ import typer
 
 from outlast_orchestrator.cli.arguments import Env, FileArgument, Follow, JobArgument, Json, Yes
 from outlast_orchestrator.cli.checkpoint_commands import checkpoints_app
-from outlast_orchestrator.cli.here import agent_app
+from outlast_orchestrator.cli.here import agent_app, init
 from outlast_orchestrator.cli.plain import PLAIN, OneLineErrors
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ admin_app = typer.Typer(help="For when something must be put right by hand.", **
 outputs_app = typer.Typer(help="The files that a job leaves.", **PLAIN)
 app.add_typer(server_app, name="server")
 app.add_typer(agent_app, name="agent")
+app.command()(init)
 app.add_typer(admin_app, name="admin")
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(outputs_app, name="outputs")

@@ -63,7 +63,7 @@ def load_values(
 ) -> JobFile:
     """The same for values that came from elsewhere, e.g. `outlast run`. Folders are relative to `base`."""
     base = base.resolve()
-    return _build(dict(values), Lines(source), base, _clean_name(base.name), env_overrides or {})
+    return _build(dict(values), Lines(source), base, clean_name(base.name), env_overrides or {})
 
 
 def parse_spec(values: Any) -> Spec:
@@ -242,8 +242,8 @@ def _script(spec: Spec) -> str | None:
 def _name_for(path: Path) -> str:
     """A name for a job whose file gives none: the file's own, or its folder's for job.yaml."""
     stem = path.name.partition(".")[0]
-    return _clean_name(path.resolve().parent.name if stem in ("", "job", "outlast") else stem)
+    return clean_name(path.resolve().parent.name if stem in ("", "job", "outlast") else stem)
 
 
-def _clean_name(text: str) -> str:
+def clean_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("-._")[:63] or "job"
