@@ -63,6 +63,20 @@ def test_a_hugging_face_script_of_every_day(tmp_path: Path) -> None:
     assert "enable_jit_checkpoint" in told
 
 
+def test_with_our_callback_nothing_is_left_to_do_about_notices(tmp_path: Path) -> None:
+    source = """
+        import os
+        from outlast.integrations.transformers import OutlastCallback
+        from transformers import Trainer, TrainingArguments
+
+        trainer = Trainer(args=TrainingArguments("out"), callbacks=[OutlastCallback()])
+        trainer.train(resume_from_checkpoint=os.environ.get("OUTLAST_RESUME_FROM"))
+    """
+    draft, job = begun(tmp_path, source)
+    assert not draft.to_do
+    assert (job.spec.checkpoint.dir, job.spec.checkpoint.signal) == ("out", "none")
+
+
 def test_arguments_from_the_command_line_are_given_there(tmp_path: Path) -> None:
     source = """
         from transformers import HfArgumentParser, Trainer, TrainingArguments

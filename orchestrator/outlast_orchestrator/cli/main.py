@@ -30,6 +30,7 @@ app.add_typer(admin_app, name="admin")
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(outputs_app, name="outputs")
 
+
 @server_app.command("start")
 def server_start(
     detach: Annotated[bool, typer.Option("-d", "--detach", help="Return when it answers.")] = False,

@@ -86,7 +86,7 @@ def _hugging_face(sources: Sources, draft: Draft) -> bool:
         draft.framework += " with PEFT"
         draft.found.append(f"{peft}: imports peft: only the adapter is trained and saved")
     if arguments:
-        _hf_arguments(*arguments[0], draft)
+        _hf_arguments(*arguments[0], draft, asked=_callback(sources, draft))
     elif parsed:
         draft.arguments = f"--output_dir {draft.dir}"
         draft.found.append(f"{at(parsed[0][1])}: HfArgumentParser takes --output_dir, given in run")
@@ -96,7 +96,15 @@ def _hugging_face(sources: Sources, draft: Draft) -> bool:
     return True
 
 
-def _hf_arguments(script: Script, call: Call, draft: Draft) -> None:
+def _callback(sources: Sources, draft: Draft) -> bool:
+    """Our callback looks at the agent's request itself: no signal is needed."""
+    where = sources.importing("outlast.integrations")
+    if where:
+        draft.found.append(f"{where}: outlast's callback saves when the agent asks, and leaves on a notice")
+    return bool(where)
+
+
+def _hf_arguments(script: Script, call: Call, draft: Draft, *, asked: bool) -> None:
     where, node = at(call), call.argument(0, "output_dir")
     if node is None:
         draft.dir = "trainer_output"
@@ -112,10 +120,12 @@ def _hf_arguments(script: Script, call: Call, draft: Draft) -> None:
         draft.found.append(f"{where}: enable_jit_checkpoint: SIGTERM makes it save and leave")
         return
     draft.signal = "none"
-    draft.to_do.append(
-        f"{where}: with enable_jit_checkpoint=True (transformers 5) it saves when its machine is taken; then "
-        "set checkpoint.signal to TERM"
-    )
+    if not asked:
+        draft.to_do.append(
+            f"{where}: to save when its machine is taken, give the Trainer the OutlastCallback of "
+            "outlast.integrations.transformers, or enable_jit_checkpoint=True (transformers 5) and set "
+            "checkpoint.signal to TERM"
+        )
 
 
 def _hf_resume(sources: Sources, draft: Draft, *, parsed: bool) -> None:
@@ -163,7 +173,7 @@ def _lightning(sources: Sources, draft: Draft) -> bool:
     on_exception = [
         c for _, c in saves if c.last != "ModelCheckpoint" or _is(c.keyword("save_on_exception"), True)
     ]
-    if on_exception:
+    if not _callback(sources, draft) and on_exception:
         draft.signal = "TERM"
         draft.found.append(f"{at(on_exception[0])}: it saves on SIGTERM, which Lightning makes an exception")
     return True
