@@ -11,6 +11,7 @@ from typing import Any
 from outlast.training import CheckpointError
 
 DEPTH_MAX = 100
+PLAIN = frozenset({int, str, bool, type(None)})
 
 
 class TensorShelf:
@@ -56,10 +57,19 @@ def flatten(value: Any, name: str, shelf: TensorShelf, depth: int = 0) -> Any:
 
 def _flatten_sequence(value: Any, name: str, shelf: TensorShelf, depth: int) -> Any:
     items = sorted(value, key=repr) if isinstance(value, (set, frozenset)) else value
-    flat = [flatten(item, f"{name}.{index}", shelf, depth + 1) for index, item in enumerate(items)]
+    if _plain(items):
+        flat = list(items)
+    else:
+        flat = [flatten(item, f"{name}.{index}", shelf, depth + 1) for index, item in enumerate(items)]
     if isinstance(value, list):
         return flat
     return {type(value).__name__: flat}
+
+
+def _plain(items: Any) -> bool:
+    """JSON takes all of them as they are. A generator's state is 600 numbers, and the training waits."""
+    kinds = set(map(type, items))
+    return kinds <= PLAIN or (kinds == {float} and all(map(math.isfinite, items)))
 
 
 def unflatten(value: Any, tensor: Callable[[str], Any]) -> Any:

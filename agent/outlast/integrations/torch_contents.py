@@ -70,7 +70,8 @@ def contents_of(
         return Contents(pieces, groups, {}, bool(spread))
     for _, of_rank in gathered:
         tensors.update(of_rank)
-    groups |= {name: FROZEN for name, tensor in tensors.items() if address(tensor) in frozen}
+    if frozen:
+        groups |= {name: FROZEN for name, tensor in tensors.items() if address(tensor) in frozen}
     return Contents({**tensors, **pieces}, groups, {**texts, STATE: _json(flat)}, bool(spread))
 
 

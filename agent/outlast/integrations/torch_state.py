@@ -27,8 +27,9 @@ def shelf(tensors: dict[str, torch.Tensor], spread: dict[str, torch.Tensor]) -> 
         home = spread if is_spread(tensor) else tensors
         if home is tensors:
             _refuse(name, tensor)
-        same = (address(tensor), tensor.dtype, tuple(tensor.shape), tensor.stride(), tensor.device)
-        if tensor.numel() > 0 and same in names:
+        at = address(tensor)
+        same = (at, tensor.dtype, tensor.shape, tensor.stride())
+        if at and same in names:
             return names[same]
         while name in tensors or name in spread:
             name += "'"
@@ -58,17 +59,17 @@ def frozen_addresses(objects: Iterable[Any]) -> set[int]:
 
 
 def _refuse(name: str, tensor: torch.Tensor) -> None:
-    why = ""
-    if type(tensor) not in PLAIN:
+    if type(tensor) in PLAIN and tensor.layout == torch.strided and tensor.dtype in DTYPES:
+        if tensor.device.type != "meta":
+            return
+        why = "a tensor without values (meta device)"
+    elif type(tensor) not in PLAIN:
         why = f"a {type(tensor).__name__}"
     elif tensor.layout != torch.strided:
         why = f"a tensor with layout {tensor.layout}"
-    elif tensor.device.type == "meta":
-        why = "a tensor without values (meta device)"
-    elif tensor.dtype not in DTYPES:
+    else:
         why = f"a tensor of {tensor.dtype}"
-    if why:
-        raise CheckpointError(f"{name}: {why} can't be saved; convert it in the object's state_dict()")
+    raise CheckpointError(f"{name}: {why} can't be saved; convert it in the object's state_dict()")
 
 
 def load_object(name: str, target: Any, state: Any) -> None:
