@@ -36,6 +36,9 @@ class Checkpointer:
     `state_dict` and `load_state_dict` are saved by it; everything else is a plain value, to be read and
     set in `values`. Several processes of one training make it in each of them, and call everything together:
     tensors that are spread over them are saved by all, the rest and `values` by rank 0.
+
+    `allow_pickle`: what fits into no JSON is pickled instead of refused; and what a checkpoint has pickled is
+    loaded, which runs the code that it names.
     """
 
     def __init__(
@@ -44,10 +47,12 @@ class Checkpointer:
         every: int | str | None = "10m",
         dir: str | Path | None = None,  # noqa: A002  # the word of the job file
         keep: int = 3,
+        allow_pickle: bool = False,
         **state: Any,
     ) -> None:
         root = Path(dir or os.environ.get(trainer_contract.CHECKPOINT_DIR) or "checkpoints").absolute()
         self.values: dict[str, Any] = {}
+        self._allow_pickle = allow_pickle
         self._rhythm = rhythm_of(every)
         self._objects: dict[str, Any] = {}
         for name, value in state.items():
@@ -82,7 +87,7 @@ class Checkpointer:
         if folder is None:
             return 0
         marker = checkpoint_files.verify(folder)
-        state = read_contents(folder, marker, self._objects, self._ranks)
+        state = read_contents(folder, marker, self._objects, self._ranks, allow_pickle=self._allow_pickle)
         missing = sorted(set(self._objects) ^ set(state["objects"]))
         if missing:
             raise CheckpointError(
@@ -175,8 +180,9 @@ class Checkpointer:
             self._answer(request, n)
             return
         untouched = n == self._saved
+        position = self._position.state(untouched=untouched)
         contents = contents_of(
-            self._objects, self.values, self._position.state(untouched=untouched), self._ranks
+            self._objects, self.values, position, self._ranks, allow_pickle=self._allow_pickle
         )
         self._began_at_s = self._clock.monotonic_s()
         self._saver.begin(n, contents, request.id if request is not None else "")

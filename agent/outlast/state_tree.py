@@ -15,11 +15,20 @@ PLAIN = frozenset({int, str, bool, type(None)})
 
 
 class TensorShelf:
-    """Where tensors go while a tree is flattened. `keep` returns the name under which one is stored."""
+    """Where tensors go while a tree is flattened. `keep` returns the name under which one is stored.
 
-    def __init__(self, is_tensor: Callable[[Any], bool], keep: Callable[[str, Any], str]) -> None:
+    `pickled` turns what fits nowhere else into text, if the user allows it; None: it is refused.
+    """
+
+    def __init__(
+        self,
+        is_tensor: Callable[[Any], bool],
+        keep: Callable[[str, Any], str],
+        pickled: Callable[[str, Any], str] | None = None,
+    ) -> None:
         self.is_tensor = is_tensor
         self.keep = keep
+        self.pickled = pickled
 
 
 def flatten(value: Any, name: str, shelf: TensorShelf, depth: int = 0) -> Any:
@@ -48,10 +57,12 @@ def flatten(value: Any, name: str, shelf: TensorShelf, depth: int = 0) -> Any:
             for key, item in value.items()
         ]
         return {tag: pairs}
+    if shelf.pickled is not None:
+        return {"pickle": shelf.pickled(name, value)}
     kind = f"{type(value).__module__}.{type(value).__qualname__}".removeprefix("builtins.")
     raise CheckpointError(
         f"{name}: a {kind} can't be saved. A checkpoint holds tensors, numbers, text, lists and dicts; "
-        "convert it, or give the object a state_dict() and load_state_dict()."
+        "convert it, give the object a state_dict() and load_state_dict(), or allow_pickle=True."
     )
 
 
@@ -72,10 +83,10 @@ def _plain(items: Any) -> bool:
     return kinds <= PLAIN or (kinds == {float} and all(map(math.isfinite, items)))
 
 
-def unflatten(value: Any, tensor: Callable[[str], Any]) -> Any:
+def unflatten(value: Any, tensor: Callable[[str], Any], unpickled: Callable[[str], Any] | None = None) -> Any:
     """The value that was flattened; `tensor` finds one by its name. Raises CheckpointError."""
     if isinstance(value, list):
-        return [unflatten(item, tensor) for item in value]
+        return [unflatten(item, tensor, unpickled) for item in value]
     if not isinstance(value, dict):
         return value
     if len(value) != 1:
@@ -87,12 +98,21 @@ def unflatten(value: Any, tensor: Callable[[str], Any]) -> Any:
         return float(inside)
     if tag == "bytes":
         return base64.b64decode(inside)
+    if tag == "pickle":
+        if unpickled is None:
+            raise CheckpointError(
+                "it holds pickled values, which run code: say allow_pickle=True to load them"
+            )
+        return unpickled(inside)
     makers: dict[str, Callable[[Any], Any]] = {"tuple": tuple, "set": set, "frozenset": frozenset}
     if tag in makers:
-        return makers[tag](unflatten(item, tensor) for item in inside)
+        return makers[tag](unflatten(item, tensor, unpickled) for item in inside)
     mappings: dict[str, Callable[[Any], Any]] = {
         "dict": dict, "ordered": OrderedDict, "counter": lambda pairs: Counter(dict(pairs))
     }  # fmt: skip
     if tag in mappings:
-        return mappings[tag]([(unflatten(key, tensor), unflatten(item, tensor)) for key, item in inside])
+        pairs = [
+            (unflatten(key, tensor, unpickled), unflatten(item, tensor, unpickled)) for key, item in inside
+        ]
+        return mappings[tag](pairs)
     raise CheckpointError(f"a checkpoint's state has the unknown tag {tag!r}: a newer Outlast wrote it")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -17,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors import safe_open
 from safetensors.torch import load_file
+from tests.bench.saving import second_upload_share
 
 import outlast
 from outlast import trainer_contract as contract
@@ -113,6 +115,35 @@ def test_a_writer_that_is_killed_costs_its_save_and_the_next_one_has_a_new_write
     assert "signal 9" in caplog.text
 
 
+def test_a_full_disk_costs_the_save_and_not_the_training(tmp_path: Path) -> None:
+    script = (
+        "import os, resource, sys, torch, outlast\n"
+        "from outlast.node.processes import descendants\n"
+        "c = outlast.Checkpointer(m=torch.nn.Linear(300, 300), dir=sys.argv[1], every=1)\n"
+        "c.step(0)\n"
+        "def limit(size):\n"
+        "    for pid in descendants(os.getpid()):\n"
+        "        resource.prlimit(pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))\n"
+        "c.save(0)\n"
+        "limit(50_000)\n"
+        "c.step(1)\n"
+        "try:\n"
+        "    c.save(1)\n"
+        "except OSError as error:\n"
+        "    print(error.errno)\n"
+        "limit(resource.RLIM_INFINITY)\n"
+        "c.step(2)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], check=False, timeout=60, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "step 1 could not be saved" in done.stderr
+    assert done.stdout.strip() == str(errno.EFBIG), "who saves himself is told"
+    assert steps(tmp_path) == [0, 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000000000", "step-000000002"]
+
+
 SCRIPT = """
 import os, signal, sys, torch, outlast
 from outlast.node.processes import descendants
@@ -180,6 +211,10 @@ def test_what_is_not_trained_lies_in_a_file_of_its_own_which_is_linked(tmp_path:
     assert other.restore() == 4
     assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
     assert (other.save(4) / "frozen.safetensors").samefile(third / "frozen.safetensors"), "over a resume too"
+
+
+def test_a_frozen_base_is_sent_to_the_bucket_once(tmp_path: Path) -> None:
+    assert second_upload_share(tmp_path, 4 << 20) < 0.055
 
 
 def test_the_marker_holds_the_hash_of_every_file_and_a_changed_byte_is_seen(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 from tests.bench.figure import Figure
 from tests.bench.idle import agent_idle_cpu, controller_idle_cpu
 from tests.bench.memory import agent_idle_mb, controller_mb
-from tests.bench.saving import save_durable, save_stall
+from tests.bench.saving import frozen_second_upload, save_durable, save_stall
+from tests.bench.saving_beside import save_throughput
 from tests.bench.speed import decide_quiet_jobs, gate_over_hash, help_over_pass
 from tests.bench.tick import tick_quiet_jobs
 from tests.bench.uploading import agent_uploads_to_folder_mb, agent_uploads_to_s3_mb
@@ -25,6 +26,8 @@ FIGURES: dict[str, Callable[[], Figure | list[Figure]]] = {
     "gate_over_hash": gate_over_hash,
     "save_stall": save_stall,
     "save_durable": save_durable,
+    "frozen_second_upload": frozen_second_upload,
+    "save_throughput": save_throughput,  # about 5 minutes
     "agent_idle_pss": agent_idle_mb,
     "agent_uploads_1gib_folder": agent_uploads_to_folder_mb,
     "agent_uploads_1gib_s3": agent_uploads_to_s3_mb,

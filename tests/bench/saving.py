@@ -12,15 +12,25 @@ from pathlib import Path
 
 import torch
 from tests.bench.figure import Figure, lower
+from tests.bench.idle import cpu_s
 
 import outlast
+from outlast.bucket.client import open_bucket
+from outlast.clock import SystemRuntime
 from outlast.node.processes import descendants
+from outlast.protocol.messages import CheckpointPlan
+from outlast.protocol.objects import Manifest, ManifestRef, data_prefix
+from outlast.save.stable_copy import stable_copy
+from outlast.save.types import Draft, StableCopy
+from outlast.save.upload import upload
+from outlast.save.watch import Watcher
 
 GIB = 1 << 30
 TENSORS = 256  # of 4 MiB: about what a model of 1 GiB with its optimizer has
 RUNS = 7
 STALLS = 25
 WRITE_BYTES = 16 << 20
+FROZEN_BYTES = 256 << 20
 
 
 class State:
@@ -67,14 +77,52 @@ def save_durable() -> list[Figure]:
         saves, writes, cpus = [], [], []
         for step in range(1, RUNS + 1):
             writes.append(_wall_s(lambda: _raw_write(root / "raw", block)))
-            before_s = _cpu_s(writer)
+            before_s = cpu_s(writer)
             saves.append(_wall_s(lambda n=step: checkpointer.save(n)))  # type: ignore[misc]
-            cpus.append(_cpu_s(writer) - before_s)
+            cpus.append(cpu_s(writer) - before_s)
     figures = [
         lower("save_durable", statistics.median(saves) / statistics.median(writes), "x write + fsync", 1.2),
         lower("save_durable_cpu", statistics.median(cpus), "CPU s/GiB of the writer", 0.30),
     ]
     return [replace(figure, command="python -m tests.bench save_durable") for figure in figures]
+
+
+def frozen_second_upload() -> Figure:
+    """Of the bytes of a state that is 95 % frozen, the share that a second save sends."""
+    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+        share = second_upload_share(Path(folder), FROZEN_BYTES)
+    return lower("frozen_second_upload", 100 * share, "% of the bytes", 5.5)
+
+
+def second_upload_share(folder: Path, size: int) -> float:
+    """Saves twice, with one training step between, and uploads both as the agent does."""
+    base, adapter = (torch.nn.Parameter(torch.randn(n)) for n in (size * 95 // 400, size * 5 // 400))
+    base.requires_grad_(False)
+    model = torch.nn.ParameterList([base, adapter])
+    checkpointer = outlast.Checkpointer(model=model, dir=folder / "c", every=None)
+    (folder / "bucket").mkdir()
+    bucket = open_bucket(f"file://{folder / 'bucket'}")
+    drafts: list[Draft] = []
+    for step in (1, 2):
+        with torch.no_grad():
+            adapter.add_(1)
+        checkpointer.save(step)
+        found = Watcher(CheckpointPlan(), checkpointer.root).scan(0.0, ())[-1]
+        copy = stable_copy(found, folder / "staging", str(step))
+        assert isinstance(copy, StableCopy), copy
+        bases = [(ManifestRef(draft.name, "", draft.step), manifest_of(draft)) for draft in drafts]
+        name = f"{step:09d}-g1-bench"
+        runtime = SystemRuntime()
+        drafts.append(upload(bucket, runtime, copy, name, bases[-1] if bases else None, lambda *_: None))
+        copy.drop()
+    sent = [file.size for file in drafts[1].files if file.key.startswith(data_prefix(drafts[1].name))]
+    assert len(sent) < len(drafts[1].files), "nothing was named again"
+    return sum(sent) / sum(file.size for file in drafts[1].files)
+
+
+def manifest_of(draft: Draft) -> Manifest:
+    name, kind, confidence = draft.name, draft.kind, draft.confidence
+    return Manifest(1, "o", "j", 1, "a", name, draft.step, "", 1, kind, confidence, draft.files)
 
 
 def _raw_write(path: Path, block: bytes) -> None:
@@ -92,8 +140,3 @@ def _wall_s(act: Callable[[], object]) -> float:
     begun_s = time.perf_counter()
     act()
     return time.perf_counter() - begun_s
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

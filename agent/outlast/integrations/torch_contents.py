@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 
+from outlast.integrations.pickled import pickled, unpickled
 from outlast.integrations.torch_ranks import Ranks
 from outlast.integrations.torch_staging import FROZEN, TRAINED
 from outlast.integrations.torch_state import address, frozen_addresses, shelf, software
@@ -37,18 +38,24 @@ class Contents:
 
 
 def contents_of(
-    objects: Mapping[str, Any], values: Mapping[str, Any], position: Mapping[str, Any], ranks: Ranks
+    objects: Mapping[str, Any],
+    values: Mapping[str, Any],
+    position: Mapping[str, Any],
+    ranks: Ranks,
+    *,
+    allow_pickle: bool = False,
 ) -> Contents:
     """Called by all ranks. What is the same on all of them, and `values`, is rank 0's to save.
 
     Raises CheckpointError: something can't be saved; the message names it.
     """
+    fallback = pickled if allow_pickle else None
     own: dict[str, torch.Tensor] = {}
     place = f"ranks.{ranks.rank}"
-    gathered = ranks.gather((flatten(dict(position), place, shelf(own, {})), own))
+    gathered = ranks.gather((flatten(dict(position), place, shelf(own, {}, fallback)), own))
     tensors: dict[str, torch.Tensor] = {}
     spread: dict[str, torch.Tensor] = {}
-    shelved = shelf(tensors, spread)
+    shelved = shelf(tensors, spread, fallback)
     states = {name: target.state_dict() for name, target in objects.items()}
     flat = {
         "software": flatten(software(ranks.world), "software", shelved),
@@ -75,7 +82,9 @@ def contents_of(
     return Contents({**tensors, **pieces}, groups, {**texts, STATE: _json(flat)}, bool(spread))
 
 
-def read_contents(folder: Path, marker: Marker, objects: Mapping[str, Any], ranks: Ranks) -> dict[str, Any]:
+def read_contents(
+    folder: Path, marker: Marker, objects: Mapping[str, Any], ranks: Ranks, *, allow_pickle: bool = False
+) -> dict[str, Any]:
     """`objects` (states by name), `values`, `software`, `ranks`. Called by all ranks.
 
     Raises CheckpointError.
@@ -101,8 +110,9 @@ def read_contents(folder: Path, marker: Marker, objects: Mapping[str, Any], rank
                 found: torch.Tensor = files[name].get_tensor(name)
                 return found.clone()
 
-            return {name: unflatten(value, tensor) for name, value in flat.items()}
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+            fallback = unpickled if allow_pickle else None
+            return {name: unflatten(value, tensor, fallback) for name, value in flat.items()}
+    except (OSError, ValueError, KeyError, SafetensorError, CheckpointError) as error:
         raise CheckpointError(f"{folder} can't be read: {error}") from error
 
 
@@ -110,7 +120,7 @@ def _templates(objects: Mapping[str, Any], table: Mapping[str, Any]) -> dict[str
     """How each tensor of the table is spread here: as the object's own, or, for the state of an optimizer
     that has made no step yet, as the parameter that it belongs to."""
     found: dict[str, torch.Tensor] = {}
-    shelved = shelf({}, found)
+    shelved = shelf({}, found, lambda *_: "")  # only tensors are looked for
     for name, target in objects.items():
         flatten(target.state_dict(), name, shelved)
         if not isinstance(target, torch.optim.Optimizer):

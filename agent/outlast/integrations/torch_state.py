@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import platform
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
@@ -18,7 +18,11 @@ from outlast.training import CheckpointError
 PLAIN = (torch.Tensor, torch.nn.Parameter, torch.nn.Buffer)
 
 
-def shelf(tensors: dict[str, torch.Tensor], spread: dict[str, torch.Tensor]) -> TensorShelf:
+def shelf(
+    tensors: dict[str, torch.Tensor],
+    spread: dict[str, torch.Tensor],
+    pickled: Callable[[str, Any], str] | None = None,
+) -> TensorShelf:
     """Collects tensors uncopied, those spread over ranks in `spread`; two names of one tensor (tied
     weights) share an entry."""
     names: dict[tuple[Any, ...], str] = {}
@@ -37,7 +41,7 @@ def shelf(tensors: dict[str, torch.Tensor], spread: dict[str, torch.Tensor]) -> 
         names[same] = name
         return name
 
-    return TensorShelf(lambda value: isinstance(value, torch.Tensor), keep)
+    return TensorShelf(lambda value: isinstance(value, torch.Tensor), keep, pickled)
 
 
 def is_spread(tensor: torch.Tensor) -> bool:
