@@ -36,6 +36,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "providers": (frozenset(), frozenset({"boto3", "botocore", "google", "azure", "tenacity"})),
     "remote": (frozenset(), frozenset({"paramiko"})),
     "store": (frozenset(), frozenset({"sqlmodel", "sqlalchemy", "alembic", "tenacity"})),
+    "storage": (frozenset(), frozenset({"boto3", "botocore"})),
     "alerts": (frozenset(), frozenset({"apprise"})),
     "controller": (frozenset(), frozenset({"apscheduler", "structlog", "tenacity"})),
     "web": (
@@ -47,7 +48,9 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "settings": (frozenset(), frozenset({"pydantic", "yaml"})),
 }
 ANYTHING = frozenset({"server", "demo"})  # server knows all; the demo drives the others as a person would
-INSIDE_COMMANDS = frozenset({"server", "simulate", "demo"})  # cli: only inside the command that needs it
+INSIDE_COMMANDS = frozenset(
+    {"server", "simulate", "demo", "storage"}
+)  # cli: only inside the command that needs it
 
 # What of the agent's package the controller's side may know.
 SHARED = frozenset({"protocol", "cadence", "bucket", "restore", "ports"})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -96,6 +98,39 @@ def load_settings(home: Path | None = None, environment: Mapping[str, str] = os.
         source = sources.get(str(first["loc"][0]), str(file))
         unknown = first["type"] == "extra_forbidden"
         raise UserError(f"{source}: {key}: {'no such key' if unknown else first['msg']}") from error
+
+
+def remember_storage(home: Path, url: str) -> Path:
+    """Makes `url` the storage of the settings file, and changes nothing else in it. Raises UserError."""
+    file = home / FILE
+    before = _read(file)
+    line = f"storage: {json.dumps(url)}"
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lines = file.read_text("utf-8").splitlines() if file.exists() else []
+        found = [number for number, text in enumerate(lines) if re.match(r"storage\s*:", text)]
+        if found:
+            lines[found[0]] = line
+        else:
+            lines.append(line)
+        text = "\n".join(lines) + "\n"
+        if not _says(text, {**before, "storage": url}):
+            raise UserError(f"{file}: it can't be changed line by line: write there {line}")
+        made = file.with_name(f".{FILE}.new")
+        made.touch(mode=0o600)
+        made.write_text(text, "utf-8")
+        made.chmod(file.stat().st_mode & 0o777 if file.exists() else 0o600)  # it may hold a password
+        made.replace(file)
+    except OSError as error:
+        raise UserError(f"{file} can't be written: {error}") from error
+    return file
+
+
+def _says(text: str, values: dict[str, Any]) -> bool:
+    try:
+        return bool(yaml.safe_load(text) == values)
+    except yaml.YAMLError:
+        return False
 
 
 def _read(file: Path) -> dict[str, Any]:

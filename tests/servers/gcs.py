@@ -51,6 +51,9 @@ class GcsServer:
     old: dict[tuple[str, int], Object] = field(default_factory=dict)
     uploads: dict[str, dict[int, bytes]] = field(default_factory=dict)
     versioning: bool = False
+    careless: bool = False  # ignores conditions
+    race_s: float = 0.0  # looks at a condition, and writes only so much later
+    forbidden: frozenset[str] = frozenset()  # methods that these rights do not allow
     headers: list[dict[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
     numbers: Iterator[int] = field(default_factory=lambda: count(1_700_000_000_000_000))
@@ -64,13 +67,23 @@ class GcsServer:
 
     def store(self, key: str, body: bytes, condition: str | None) -> Object:
         with self.lock:
+            self.allow(key, condition)
+        time.sleep(self.race_s)
+        with self.lock:
+            if not self.race_s:
+                self.allow(key, condition)
             found = self.objects.get(key)
-            if condition is not None and int(condition) != (found.generation if found else 0):
-                raise Refusal(412, "PreconditionFailed")
             if found and self.versioning:
                 self.old[key, found.generation] = found
             self.objects[key] = made = Object(body, next(self.numbers))
             return made
+
+    def allow(self, key: str, condition: str | None) -> None:
+        found = self.objects.get(key)
+        if condition is None or self.careless:
+            return
+        if int(condition) != (found.generation if found else 0):
+            raise Refusal(412, "PreconditionFailed")
 
     def find(self, key: str, generation: str | None) -> Object:
         with self.lock:
@@ -111,6 +124,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             if self.headers.get("Authorization") != f"Bearer {TOKEN}":
                 raise Refusal(401, "AuthenticationRequired")
+            if self.command in self.gcs.forbidden:
+                raise Refusal(403, "AccessDenied")
             if bucket != BUCKET:
                 raise Refusal(404, "NoSuchBucket")
             getattr(self, f"on_{self.command.lower()}")(key, query, body)

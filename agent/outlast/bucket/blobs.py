@@ -83,10 +83,11 @@ def open_blobs(address: Address, options: Mapping[str, str]) -> ObjectStoreBucke
             missing = "name the storage account: add ?account=NAME" if "Account" in str(error) else ""
             raise ValueError(f"{address.url!r}: {missing or short(str(error))}") from error
 
-    return ObjectStoreBucket(connect, _dialect(address.bucket))
+    origin = address.endpoint() or f"https://{address.text('account')}{DOMAIN}"
+    return ObjectStoreBucket(connect, _dialect(address.bucket, origin), address.query)
 
 
-def _dialect(container: str) -> Dialect:
+def _dialect(container: str, origin: str) -> Dialect:
     return Dialect(
         place=f"az://{container}",
         version=lambda found: found["e_tag"],
@@ -97,5 +98,6 @@ def _dialect(container: str) -> Dialect:
         full=frozenset(),
         undecided=frozenset(),
         taken=frozenset({"BlobAlreadyExists"}),
+        origin=origin,
         credentials="set AZURE_STORAGE_ACCOUNT_KEY, or give the machine an identity",
     )

@@ -63,6 +63,14 @@ def _narrow(bucket: Bucket, prefix: str) -> Bucket:
     return scoped(bucket, prefix) if prefix.strip("/") else bucket
 
 
+def beneath(bucket: Bucket) -> tuple[Bucket, str]:
+    """The whole bucket that this one is seen in, and the prefix: "" or with a slash at its end."""
+    if not isinstance(bucket, ScopedBucket):
+        return bucket, ""
+    whole, above = beneath(bucket.whole)
+    return whole, above + bucket.prefix
+
+
 def scoped(bucket: Bucket, prefix: str) -> Bucket:
     """The same bucket, seen from `prefix`: its keys are relative to it. Raises Denied for a bad prefix."""
     folder = prefix.strip("/")
@@ -74,37 +82,37 @@ class ScopedBucket:
     """A bucket seen from a prefix."""
 
     def __init__(self, bucket: Bucket, prefix: str) -> None:
-        self._bucket = bucket
-        self._prefix = prefix
+        self.whole = bucket
+        self.prefix = prefix
 
     def _key(self, key: str) -> str:
         # Checked before the prefix is put in front: "../other-job" must not become a valid key.
         check_key(key)
-        return self._prefix + key
+        return self.prefix + key
 
     def get(self, key: str) -> Blob:
-        return self._bucket.get(self._key(key))
+        return self.whole.get(self._key(key))
 
     def create(self, key: str, body: bytes) -> str:
-        return self._bucket.create(self._key(key), body)
+        return self.whole.create(self._key(key), body)
 
     def replace(self, key: str, body: bytes, version: str) -> str:
-        return self._bucket.replace(self._key(key), body, version)
+        return self.whole.replace(self._key(key), body, version)
 
     def put(self, key: str, body: bytes) -> None:
-        self._bucket.put(self._key(key), body)
+        self.whole.put(self._key(key), body)
 
     def upload(self, key: str, source: Source, wrote: Callable[[int], None]) -> None:
-        self._bucket.upload(self._key(key), source, wrote)
+        self.whole.upload(self._key(key), source, wrote)
 
     def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
-        return self._bucket.stream(self._key(key), offset, length)
+        return self.whole.stream(self._key(key), offset, length)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         if prefix:
             check_key(prefix.rstrip("/") if prefix.rstrip("/") else prefix)
-        for info in self._bucket.list(self._prefix + prefix):
-            yield replace(info, key=info.key[len(self._prefix) :])
+        for info in self.whole.list(self.prefix + prefix):
+            yield replace(info, key=info.key[len(self.prefix) :])
 
     def delete(self, key: str) -> None:
-        self._bucket.delete(self._key(key))
+        self.whole.delete(self._key(key))

@@ -35,6 +35,7 @@ class Dialect:
     full: frozenset[str]
     undecided: frozenset[str]  # two writes met, and the store says neither who won nor that anybody did
     taken: frozenset[str] = frozenset()  # a create found the key in use
+    origin: str = ""  # the web address that its requests go to
     credentials: str = ""  # where they are looked for, told when there are none
 
 

@@ -60,10 +60,11 @@ def open_gcs(address: Address, options: Mapping[str, str]) -> ObjectStoreBucket:
         except BaseError as error:
             raise ValueError(f"{address.url!r}: {short(str(error))}") from error
 
-    return ObjectStoreBucket(connect, _dialect(address.bucket))
+    origin = address.endpoint() or "https://storage.googleapis.com"
+    return ObjectStoreBucket(connect, _dialect(address.bucket, origin), address.query)
 
 
-def _dialect(bucket: str) -> Dialect:
+def _dialect(bucket: str, origin: str) -> Dialect:
     return Dialect(
         place=f"gs://{bucket}",
         version=lambda found: found["version"],
@@ -73,5 +74,6 @@ def _dialect(bucket: str) -> Dialect:
         denied=_DENIED,
         full=frozenset({"QuotaExceeded"}),
         undecided=frozenset({"OperationAborted"}),
+        origin=origin,
         credentials="set GOOGLE_APPLICATION_CREDENTIALS, or give the machine a service account",
     )

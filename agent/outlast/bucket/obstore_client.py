@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
 import obstore
 from obstore.exceptions import (
@@ -17,11 +18,14 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from outlast.bucket.dialect import Answer, Dialect, meaning
+from outlast.bucket.dialect import Answer, Dialect, meaning, short
 from outlast.bucket.keys import TooBig, check_key
 from outlast.bucket.transfer import SMALL_BYTES, fetch_range, send_parts
 from outlast.ports import Blob, Denied, Exists, Missing, ObjectInfo, Source
 from outlast.protocol.limits import MANIFEST_BYTES_MAX
+
+if TYPE_CHECKING:
+    from obstore import HTTP_METHOD
 
 LIST_CHUNK = 1_000
 
@@ -31,6 +35,7 @@ PART_LIMIT_S = 600.0
 READ_STALL_S = 10.0  # a connection that died silently must not delay the look at the pointer for long
 READ_RETRIES = 3
 PART_RETRIES = 5
+SIGNED_FOR_S = 60
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,13 @@ def check_options(options: Mapping[str, str], known: frozenset[str]) -> None:
 class ObjectStoreBucket:
     """A bucket behind `connect`, in its own `dialect`."""
 
-    def __init__(self, connect: Callable[[Reach], Any], dialect: Dialect) -> None:
+    def __init__(
+        self,
+        connect: Callable[[Reach], Any],
+        dialect: Dialect,
+        settings: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.place, self.origin, self.settings = dialect.place, dialect.origin, settings
         self._dialect = dialect
         # A conditional write that was applied and is then repeated fails on its own first try, so those
         # are sent exactly once; what is free of doubt may be repeated.
@@ -139,6 +150,30 @@ class ObjectStoreBucket:
         check_key(key)
         with suppress(Missing), self._errors(key):
             obstore.delete(self._reads, key)
+
+    # what only a check of the bucket asks for
+
+    def signed_url(self, method: HTTP_METHOD, key: str) -> str:
+        """A URL with which anybody may do this for a minute. Raises Denied when these keys can't sign."""
+        check_key(key)
+        try:
+            return obstore.sign(self._once, method, key, timedelta(seconds=SIGNED_FOR_S))
+        except BaseError as error:
+            raise Denied(f"{key}: these credentials can't sign a URL ({short(str(error))})") from error
+
+    def keeps_versions(self, key: str) -> bool:
+        """Whether a version that was overwritten can still be read. Writes `key`, and leaves it there."""
+        check_key(key)
+        with self._errors(key):
+            first = obstore.put(self._once, key, b"first", use_multipart=False)["version"]
+            obstore.put(self._once, key, b"second", use_multipart=False)
+            if not first:
+                return False
+            try:
+                found = obstore.get(self._reads, key, options={"version": first})
+            except FileNotFoundError:
+                return False
+            return bytes(found.bytes()) == b"first"
 
     @contextmanager
     def _errors(self, key: str, *, replacing: bool = False) -> Iterator[None]:

@@ -57,10 +57,17 @@ def open_s3(address: Address, options: Mapping[str, str]) -> ObjectStoreBucket:
         except BaseError as error:
             raise ValueError(f"{address.url!r}: {short(str(error))}") from error
 
-    return ObjectStoreBucket(connect, _dialect(address.bucket))
+    return ObjectStoreBucket(connect, _dialect(address.bucket, _origin(address)), address.query)
 
 
-def _dialect(bucket: str) -> Dialect:
+def _origin(address: Address) -> str:
+    region = address.text("region")
+    return address.endpoint() or (
+        f"https://s3.{region}.amazonaws.com" if region else "https://s3.amazonaws.com"
+    )
+
+
+def _dialect(bucket: str, origin: str) -> Dialect:
     return Dialect(
         place=f"s3://{bucket}",
         version=lambda found: found["e_tag"],
@@ -70,6 +77,7 @@ def _dialect(bucket: str) -> Dialect:
         denied=_DENIED,
         full=_FULL,
         undecided=frozenset({"ConditionalRequestConflict", "OperationAborted"}),
+        origin=origin,
         credentials="set AWS_ACCESS_KEY_ID or a role",
     )
 

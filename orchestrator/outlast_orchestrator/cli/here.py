@@ -11,6 +11,7 @@ from outlast_orchestrator.cli.arguments import Json
 from outlast_orchestrator.cli.plain import PLAIN
 
 agent_app = typer.Typer(help="The part that runs where the training is.", **PLAIN)
+connect_app = typer.Typer(help="Check what jobs rest on, say what to mend, and remember it.", **PLAIN)
 
 
 @agent_app.command(
@@ -42,3 +43,15 @@ def init(
     from outlast_orchestrator.cli import begin
 
     begin.init(script, force, as_json)
+
+
+@connect_app.command("storage")
+def connect_storage(
+    url: Annotated[str, typer.Argument(metavar="URL", help="e.g. s3://bucket/prefix")],
+    only_check: Annotated[bool, typer.Option("--only-check", help="Do not remember it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Check a bucket for jobs: rights, conditional writes, parts, clock, rules, speed."""
+    from outlast_orchestrator.cli import connect
+
+    raise typer.Exit(connect.storage(url, only_check, as_json))

@@ -9,7 +9,7 @@ import typer
 
 from outlast_orchestrator.cli.arguments import Env, FileArgument, Follow, JobArgument, Json, Yes
 from outlast_orchestrator.cli.checkpoint_commands import checkpoints_app
-from outlast_orchestrator.cli.here import agent_app, init
+from outlast_orchestrator.cli.here import agent_app, connect_app, init
 from outlast_orchestrator.cli.plain import PLAIN, OneLineErrors
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app.command()(init)
 app.add_typer(admin_app, name="admin")
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(outputs_app, name="outputs")
+app.add_typer(connect_app, name="connect")
 
 
 @server_app.command("start")

@@ -205,6 +205,17 @@ def orphans_table(orphans: Sequence[Mapping[str, Any]]) -> Table:
     return table("", ["ID", "WHERE", "TYPE", "STATE", "PRICE", "JOB"], rows)
 
 
+VERDICTS = {"ok": "green", "warn": "yellow", "bad": "bold red", "not checked": "dim"}
+
+
+def storage_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+    made = [
+        [row["check"], f"[{VERDICTS[row['verdict']]}]{row['verdict']}[/]", escape(one_line(row["told"]))]
+        for row in rows
+    ]
+    return table("", ["CHECK", "RESULT", "FOUND"], made)
+
+
 def event_line(event: Mapping[str, Any]) -> str:
     at = datetime.fromtimestamp(event["at"], tz=timezone.utc).astimezone()
     attempt = f" [attempt {event['attempt']}]" if event.get("attempt") is not None else ""

@@ -1,0 +1,1 @@
+"""Checks a bucket before jobs trust it, and says what to mend."""
