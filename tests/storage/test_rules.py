@@ -9,8 +9,8 @@ import pytest
 from outlast_orchestrator.storage.finding import Finding, Verdict
 from outlast_orchestrator.storage.rules import judge
 
-ABORT = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}}
-EXPIRE = {"Expiration": {"Days": 30}}
+ABORT: dict[str, Any] = {"AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 3}}
+EXPIRE: dict[str, Any] = {"Expiration": {"Days": 30}}
 PREFIX = "ml/jobs/"
 
 
