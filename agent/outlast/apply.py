@@ -26,6 +26,7 @@ from outlast.acts import (
     Upload,
 )
 from outlast.facts import (
+    CADENCE_CHANGED,
     RESTORE_STARTED,
     SAVE_ASKED,
     UPLOAD_STARTED,
@@ -33,6 +34,8 @@ from outlast.facts import (
     with_assignment,
     with_saving,
 )
+from outlast.interval import notable
+from outlast.next_save import chosen_interval
 from outlast.protocol.messages import AgentState, WriterRef
 from outlast.protocol.values import replace
 from outlast.verdict import failure_of
@@ -64,7 +67,7 @@ def _begin(view: AgentView, act: Begin) -> AgentView:
         writer = WriterRef(last.generation, last.writer)
         past = past if writer in past else (*past, writer)
     assignment = Assignment(
-        command.generation, command.rank, command.attempt, command.work, command.world_size
+        command.generation, command.rank, command.attempt, command.work, command.world_size, command.market
     )
     return replace(view, assignment=assignment, past=past, generation_max=command.generation)
 
@@ -116,7 +119,8 @@ def _lead_out(view: AgentView, assignment: Assignment, act: Act) -> AgentView:
     if isinstance(act, AskSave):
         ask = Ask(view.now_s, act.final, act.why)
         view = with_assignment(view, replace(assignment, ask=ask))
-        return note(view, SAVE_ASKED, act.why, final=str(act.final).lower())
+        view = note(view, SAVE_ASKED, act.why, final=str(act.final).lower())
+        return _tell_interval(view)
     if isinstance(act, Leave):
         return with_assignment(view, replace(assignment, plan=act.plan, plan_why=act.why))
     if isinstance(act, Stay):
@@ -135,6 +139,16 @@ def _lead_out(view: AgentView, assignment: Assignment, act: Act) -> AgentView:
     if isinstance(act, Over):
         return with_assignment(view, over(assignment, act.state, act.why, view.now_s))
     return view
+
+
+def _tell_interval(view: AgentView) -> AgentView:
+    """Under `every: auto`, when it has changed notably since people heard of it."""
+    assert view.assignment is not None
+    saving, chosen = view.assignment.saving, chosen_interval(view, view.assignment)
+    if chosen is None or not notable(saving.told_every_s, chosen.every_s):
+        return view
+    view = with_saving(view, replace(saving, told_every_s=chosen.every_s))
+    return note(view, CADENCE_CHANGED, f"every {chosen.every_s:.0f} s: {chosen.why}")
 
 
 def _closing(assignment: Assignment, act: Release | End) -> Assignment:

@@ -144,7 +144,10 @@ class Checkpointer:
         if (asked or due) and self._saver.busy and self._rhythm.steps is not None:
             self._finish()  # who counts steps wants those very steps
         if (asked or due) and not self._saver.busy:  # else at a later step
+            begin_s = self._clock.monotonic_s()
             self._begin(n, fresh)
+            if self._ranks.leads:
+                here.stalled(self._clock.monotonic_s() - begin_s)
 
     def _look(
         self, n: int, request: SaveRequest | None, fresh: SaveRequest | None

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from outlast.acts import AskSave, Decision, Kill, Leave, Stay
-from outlast.cadence import COMMIT_S, FINAL_GRACE_S, KILL_GRACE_S, save_due_s
+from outlast.cadence import COMMIT_S, FINAL_GRACE_S, KILL_GRACE_S
+from outlast.next_save import next_save_s
 from outlast.protocol.messages import CommandKind
 from outlast.protocol.objects import ORDERED
-from outlast.view import NEVER_S, AgentView, Assignment, Plan
+from outlast.view import AgentView, Assignment, Plan
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,9 @@ def keep_saving(view: AgentView, assignment: Assignment) -> Decision:
     """Training goes on. Ask for a save when it is due, or when a person or a recommendation wants one."""
     if assignment.plan is not None:
         return Decision((Stay(),), "the notice was withdrawn before the release: training goes on")
-    ask_s = assignment.ask.at_s if assignment.ask is not None else NEVER_S
-    saving, trainer = assignment.saving, assignment.trainer
-    due_s = save_due_s(assignment.work.checkpoint.every_s, trainer.started_s, saving.found_s, ask_s)
+    due_s, due_why = next_save_s(view, assignment)
     if due_s is not None and view.now_s >= due_s:
-        return Decision((AskSave(False, "the interval is over"),), "training")
+        return Decision((AskSave(False, due_why),), "training")
     for why in _wanted_saves(view, assignment):
         if assignment.ask is None or assignment.ask.why != why:
             return Decision((AskSave(False, why),), "training")

@@ -93,6 +93,7 @@ class Agent:
             now_s=now_s,
             woke_s=now_s,
             alive_s=now_s,
+            born_s=now_s,
             lease_s=self._lease_s,
             pace=self._pace,
             alone=self._alone,

@@ -57,6 +57,7 @@ class TrainerProgress:
     polls: bool = False  # it reads the control file: asked to leave, it saves and exits by itself
     answer: SaveAnswer | None = None  # to the last request
     metrics: Mapping[str, float] = field(default_factory=dict)
+    stall_s: float | None = None  # how long its last save made the training wait
 
 
 class Trainer(Protocol):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from outlast.acts import Release
 from outlast.leave import leaving
+from outlast.next_save import chosen_interval
 from outlast.protocol.messages import AgentState, Notice, Report, SaveStatus, WriterRef
 from outlast.protocol.values import replace
 from outlast.verdict import verdict
-from outlast.view import AgentView, Assignment, Chore, Saving, Stage
+from outlast.view import AgentView, Assignment, Chore, Stage
 
 CHANGE_EVERY_S = 0.2  # a change is told at once, but not in a rush of reports
 FACTS_PER_REPORT = 100
@@ -134,7 +135,7 @@ def _of_assignment(view: AgentView, assignment: Assignment, report: Report) -> R
         writer=assignment.writer,
         step=progress.step,
         step_age_s=None if assignment.trainer.step_s is None else view.now_s - assignment.trainer.step_s,
-        save=_save_status(view.now_s, assignment.saving),
+        save=_save_status(view, assignment),
         exit_code=_exit_code(assignment),
         failure=assignment.failure,
         metrics=dict(progress.metrics),
@@ -155,8 +156,9 @@ def _notice(view: AgentView) -> Notice | None:
     return Notice(notice.kind, left_s, notice.detail)
 
 
-def _save_status(now_s: float, saving: Saving) -> SaveStatus:
-    copy = saving.under_way
+def _save_status(view: AgentView, assignment: Assignment) -> SaveStatus:
+    now_s, saving = view.now_s, assignment.saving
+    copy, chosen = saving.under_way, chosen_interval(view, assignment)
     return SaveStatus(
         durable=saving.durable,
         durable_age_s=None if saving.durable_s is None else now_s - saving.durable_s,
@@ -169,4 +171,7 @@ def _save_status(now_s: float, saving: Saving) -> SaveStatus:
         trouble_age_s=None if saving.trouble_since_s is None else now_s - saving.trouble_since_s,
         save_s=saving.save_s,
         upload_s=saving.upload_s,
+        stall_s=assignment.trainer.progress.stall_s,
+        every_s=None if chosen is None else chosen.every_s,
+        every_why="" if chosen is None else chosen.why,
     )

@@ -82,6 +82,7 @@ class Progress:
     not_finite: tuple[str, ...] = ()  # metrics that were NaN or infinite
     polls: bool = False
     pid: int | None = None
+    stall_s: float | None = None  # how long a save has made the training wait
 
 
 def environment(
@@ -151,6 +152,8 @@ def progress_line(progress: Progress) -> bytes:
         line["polls"] = True
     if progress.pid is not None:
         line["pid"] = progress.pid
+    if progress.stall_s is not None:
+        line["stall_s"] = round(progress.stall_s, 3)
     return json.dumps(line, separators=(",", ":"), allow_nan=False).encode() + b"\n"
 
 
@@ -180,6 +183,8 @@ def read_progress(data: bytes) -> tuple[list[Progress], int]:
 
 def _progress(value: dict[str, Any]) -> Progress:
     step, pid, metrics = value.get("step"), value.get("pid"), value.get("metrics")
+    stall_s = value.get("stall_s")
+    stalled = isinstance(stall_s, (int, float)) and not isinstance(stall_s, bool) and 0 <= stall_s < math.inf
     finite: dict[str, float] = {}
     bad = [str(name) for name in value.get("not_finite") or ()]
     for name, number in (metrics if isinstance(metrics, dict) else {}).items():
@@ -194,4 +199,5 @@ def _progress(value: dict[str, Any]) -> Progress:
         not_finite=tuple(bad),
         polls=value.get("polls") is True,
         pid=pid if isinstance(pid, int) and not isinstance(pid, bool) else None,
+        stall_s=float(stall_s) if stalled and stall_s is not None else None,
     )

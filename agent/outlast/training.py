@@ -83,6 +83,10 @@ class Contact:
         self.step = step if step is not None else self.step
         self._append(contract.progress_of(step, {name: float(value) for name, value in metrics.items()}))
 
+    def stalled(self, seconds: float) -> None:
+        """A save has made the training wait for so long: under `every: auto` the interval follows from it."""
+        self._append(Progress(stall_s=seconds))
+
     def done(self) -> None:
         if self._done_path is not None:
             _replace(Path(self._done_path), contract.done_bytes(Done(self.step)))

@@ -111,6 +111,7 @@ class Saving:
     skipped: int = 0
     save_s: float | None = None  # measured: from the request to the complete save
     upload_s: float | None = None  # measured: one upload
+    told_every_s: float | None = None  # under `every: auto`: the interval that people last heard of
     trouble: str = ""
     trouble_since_s: float | None = None
     tries: int = 0
@@ -141,6 +142,7 @@ class Assignment:
     attempt: str
     work: Work
     world_size: int = 1
+    market: str = ""
     # before the claim
     prepare: Chore = Chore.TODO
     prepare_tries: int = 0
@@ -229,6 +231,7 @@ class AgentView:
     now_s: float
     woke_s: float  # start, or the end of the last freeze: both paths get a chance before the lease is judged
     alive_s: float  # when the last successful write to controller or bucket was sent
+    born_s: float = 0.0  # when this agent first ran, a little after its machine: the age it can be sure of
     lease_s: float = LEASE_S
     pace: Pace = field(default_factory=Pace)
     commands: tuple[Command, ...] = ()  # as of the newest reply

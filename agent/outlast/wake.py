@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from outlast.cadence import COMMIT_S, FINAL_GRACE_S, WAKE_GRACE_S, save_due_s
+from outlast.cadence import COMMIT_S, FINAL_GRACE_S, WAKE_GRACE_S
 from outlast.leave import leaving
+from outlast.next_save import next_save_s
 from outlast.protocol.values import replace
 from outlast.telling import CHANGE_EVERY_S, report_every_s, said, status_every_s
-from outlast.view import NEVER_S, AgentView, Assignment, Stage
+from outlast.view import AgentView, Assignment, Stage
 
 SOON_S = 0.02  # never a busy loop, whatever the rules say
 
@@ -62,9 +63,7 @@ def _of_assignment(view: AgentView, assignment: Assignment) -> list[float]:
         moments += [reason.by_s, reason.by_s - COMMIT_S]
     if assignment.trainer.stage is Stage.ALIVE:
         moments.append(saving.pruned_s + view.pace.wishes_every_s)
-        ask_s = assignment.ask.at_s if assignment.ask is not None else NEVER_S
-        every_s = assignment.work.checkpoint.every_s
-        due_s = save_due_s(every_s, assignment.trainer.started_s, saving.found_s, ask_s)
+        due_s, _ = next_save_s(view, assignment)
         if due_s is not None:
             moments.append(due_s)
     return moments

@@ -41,7 +41,6 @@ WRONG = [
     ("nodes: yes", 2, "nodes: expected a whole number, found true"),
     ("nodes: 2", 2, "nodes: not yet: "),
     ("secrets: [A]", 2, "secrets: not yet: "),
-    ("checkpoint: {every: auto}", 2, "checkpoint.every: not yet: auto"),
     ("max_duration: 30", 2, "max_duration: expected text, found 30; put quotes round it, and a unit"),
     ("max_duration: 30 minutes", 2, "max_duration: '30 minutes' is not a duration; write for instance 45s"),
     ("max_duration: 0s", 2, "max_duration: a duration must be longer than nothing"),

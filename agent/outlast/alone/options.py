@@ -33,6 +33,9 @@ away for the whole lease); 69: a person has to look; 2: bad input.
 """
 
 
+AUTO = "auto"
+
+
 @dataclass(frozen=True)
 class Options:
     storage: str
@@ -62,7 +65,8 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], prog: str) -
         command=given.command[0] if len(given.command) == 1 else shlex.join(given.command),
         checkpoint=CheckpointPlan(
             dir=_folder(given.dir),
-            every_s=_duration("--every", given.every),
+            every_s=None if given.every == AUTO else _duration("--every", given.every),
+            auto=given.every == AUTO,
             keep=_at_least(1, "--keep", given.keep),
             signal="" if given.signal == "none" else given.signal,
             resume_args=_resume_args(given.resume_args),
@@ -96,7 +100,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add(
         "--every",
         metavar="TIME",
-        help="ask for a checkpoint this often, e.g. 10m. Default: whenever it makes one",
+        help="ask for a checkpoint this often, e.g. 10m, or auto. Default: whenever it makes one",
     )
     add("--keep", metavar="N", default="3", help="how many to keep in the storage. Default: 3")
     add("--resume-args", metavar="ARGS", default="", help="added to COMMAND when there is a checkpoint to go "

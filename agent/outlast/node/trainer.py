@@ -110,6 +110,7 @@ class ProcessTrainer:
                 step=self._progress.step if line.step is None else line.step,
                 metrics={**self._progress.metrics, **line.metrics},
                 polls=self._progress.polls or line.polls,
+                stall_s=self._progress.stall_s if line.stall_s is None else line.stall_s,
             )
         answer = self._answer()
         done = (self._folder / FILE_NAMES[DONE]).exists()

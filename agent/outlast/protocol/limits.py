@@ -15,6 +15,8 @@ OVER_OFF_S = 600.0  # an assignment is over and no other comes: the machine is o
 FENCED_OFF_S = 60.0  # the same, once superseded: nobody will give this node work again
 FENCED_TRAINER_DEAD_S = 60.0  # from waking up to a dead trainer, once superseded
 
+AUTO_EVERY_MAX_S = 3600.0  # between two saves under `every: auto`
+
 NOTICE_POLL_S = 2.0  # AWS advises 5 s; jitter is taken off, never added
 GONE_AFTER_ABSENCES = 3  # complete listings, each begun after the last sign of life
 

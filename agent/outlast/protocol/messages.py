@@ -67,6 +67,9 @@ class SaveStatus:
     trouble_age_s: float | None = None
     save_s: float | None = None  # measured: the trainer's save, and its upload
     upload_s: float | None = None
+    stall_s: float | None = None  # how long the trainer stood still for a save, if it tells
+    every_s: float | None = None  # under `every: auto`: the interval that holds now, and why it is this one
+    every_why: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,7 @@ class CheckpointPlan:
 
     dir: str = "checkpoints"
     every_s: float | None = None  # None: the trainer's own rhythm
+    auto: bool = False  # the agent chooses the interval, from what it measures
     keep: int = 3
     signal: str = "USR1"
     resume_args: str = ""  # e.g. "--resume_from_checkpoint {resume_from}"; used only with a checkpoint
@@ -176,6 +180,7 @@ class Command:
     work: Work | None = None  # ASSIGN
     permission: Permission | None = None  # RUN
     limit_s: float | None = None  # DRAIN
+    market: str = ""  # ASSIGN: spot or on-demand, for how soon the machine may be lost; "": not known
 
 
 @dataclass(frozen=True)

@@ -106,6 +106,8 @@ def saving_text(saving: Mapping[str, Any] | None) -> str:
         parts.append(f"a save takes {saving['save_s']:.1f} s")
     if saving.get("upload_s") is not None:
         parts.append(f"an upload {saving['upload_s']:.1f} s")
+    if saving.get("every_s") is not None:
+        parts.append(f"saved every {age(saving['every_s'])}: {one_line(saving['every_why'])}")
     if saving.get("skipped"):
         parts.append(f"{saving['skipped']} skipped for a newer one")
     return "; ".join(parts) or "well"

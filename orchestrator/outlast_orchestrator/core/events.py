@@ -47,6 +47,7 @@ class Kind(str, enum.Enum):
     SAVE_DISCARDED = "save.discarded"
     SAVE_QUARANTINED = "save.quarantined"
     SAVE_ASKED = "save.asked"
+    CADENCE_CHANGED = "cadence.changed"  # under `every: auto`
     UPLOAD_STARTED = "upload.started"
     CHECKPOINT_COMMITTED = "checkpoint.committed"
     CHECKPOINT_PRUNED = "checkpoint.pruned"

@@ -26,8 +26,6 @@ def check(values: Mapping[str, Any]) -> Spec | list[Problem]:
     problems = _wrong_keys(values, ())
     if isinstance(values.get("nodes"), int) and values["nodes"] > NODES_MAX:
         problems.append(Problem(("nodes",), "not yet: more than one node per job; write 1, or leave it out"))
-    if every_auto(values):
-        problems.append(Problem(("checkpoint", "every"), "not yet: auto; write a duration such as 10m"))
     wrong = {problem.path for problem in problems}
     try:
         spec = Spec.model_validate(values)
@@ -39,11 +37,6 @@ def check(values: Mapping[str, Any]) -> Spec | list[Problem]:
         ]
         return problems
     return problems or spec
-
-
-def every_auto(values: Mapping[str, Any]) -> bool:
-    checkpoint = values.get("checkpoint")
-    return isinstance(checkpoint, Mapping) and checkpoint.get("every") == "auto"
 
 
 def _wrong_keys(values: Mapping[str, Any], path: Path) -> list[Problem]:

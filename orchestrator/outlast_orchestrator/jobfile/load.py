@@ -16,7 +16,7 @@ from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.core.types import Job, Market, RetryPlan, Want
 from outlast_orchestrator.jobfile.check import check
 from outlast_orchestrator.jobfile.read_yaml import BYTES_MAX, Lines, read_yaml
-from outlast_orchestrator.jobfile.schema import Spec
+from outlast_orchestrator.jobfile.schema import AUTO, Spec
 
 NOTHING = "none"  # `workdir: none`: no working folder is sent
 
@@ -127,7 +127,8 @@ def _work(spec: Spec, name: str, owner: str, code: str, revision: int) -> Work:
         outputs=spec.outputs,
         checkpoint=CheckpointPlan(
             dir=checkpoint.dir,
-            every_s=_seconds(checkpoint.every),
+            every_s=None if checkpoint.every == AUTO else _seconds(checkpoint.every),
+            auto=checkpoint.every == AUTO,
             keep=checkpoint.keep,
             signal="" if checkpoint.signal == "none" else checkpoint.signal,
             resume_args=checkpoint.resume_args,

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from outlast.protocol.durations import duration_s
 
 NODES_MAX = 1
+AUTO = "auto"  # of checkpoint.every
 
 # Keys that are promised and not here yet. Taking and ignoring one would be a lie.
 NOT_YET: dict[str, str] = {
@@ -65,6 +66,10 @@ def _check_duration(text: str) -> str:
     return text
 
 
+def _check_rhythm(text: str) -> str:
+    return text if text == AUTO else _check_duration(text)
+
+
 def _check_relative(path: str) -> str:
     parts = path.removesuffix("/").split("/")
     if not path.strip() or path.startswith(("/", "~")) or ".." in parts or "" in parts:
@@ -108,6 +113,7 @@ def _one_or_many(value: Any) -> Any:
 
 Command = Annotated[StrictStr, AfterValidator(_check_text)]
 Duration = Annotated[StrictStr, AfterValidator(_check_duration)]
+Rhythm = Annotated[StrictStr, AfterValidator(_check_rhythm)]
 Name = Annotated[StrictStr, AfterValidator(check_name)]
 Words = Annotated[tuple[Name, ...], BeforeValidator(_one_or_many)]
 Gpus = Annotated[tuple[Annotated[StrictStr, AfterValidator(_check_gpu)], ...], BeforeValidator(_one_or_many)]
@@ -136,7 +142,7 @@ class Resources(Section):
 
 class Checkpoint(Section):
     dir: Annotated[StrictStr, AfterValidator(_check_folder)] = "checkpoints"
-    every: Duration | None = None
+    every: Rhythm | None = None
     keep: Annotated[StrictInt, Field(ge=1, le=1000)] = 3
     resume_args: Annotated[StrictStr, AfterValidator(_check_resume_args)] = ""
     signal: Annotated[StrictStr, AfterValidator(_check_signal)] = "USR1"

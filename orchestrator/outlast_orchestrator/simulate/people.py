@@ -137,7 +137,10 @@ class People:
             revision=1,
             run=profile.command(),
             outputs=(OUTPUT,),
-            checkpoint=CheckpointPlan(every_s=dice.choice((None, 600.0)), keep=dice.choice((1, 2, 3))),
+            checkpoint=dataclasses.replace(
+                dice.choice((CheckpointPlan(), CheckpointPlan(every_s=600.0), CheckpointPlan(auto=True))),
+                keep=dice.choice((1, 2, 3)),
+            ),
         )
         return Job(
             id=name,

@@ -6,6 +6,7 @@ agent's silence *and* a second witness, or silence beyond the lease.
 
 from __future__ import annotations
 
+from outlast.protocol.limits import AUTO_EVERY_MAX_S
 from outlast.protocol.messages import AgentState
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent, lease_is_over, silence_s
@@ -167,7 +168,8 @@ def _close_lost(sheet: Sheet, attempt: Attempt, verdict: Judged, witnesses: tupl
 
 def _is_barren(sheet: Sheet, attempt: Attempt) -> bool:
     """It trained for more than two intervals and nothing of it became durable."""
-    every_s = sheet.view.job.work.checkpoint.every_s
+    plan = sheet.view.job.work.checkpoint
+    every_s = AUTO_EVERY_MAX_S if plan.auto else plan.every_s
     if every_s is None or attempt.running_at is None:
         return False
     durable = sheet.progress.durable

@@ -65,6 +65,7 @@ def _assign(sheet: Sheet, machine: InstanceView, attempt: Attempt) -> Command:
         attempt=attempt.id,
         why=attempt.planned_why,
         work=sheet.view.job.work,
+        market=machine.record.request.offer.market.value,
     )
 
 
