@@ -55,7 +55,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], prog: str) -
     storage = given.storage or environment.get(STORAGE_VARIABLE, "")
     if not storage:
         raise ConfigError(
-            f"where to? Give --storage s3://bucket/prefix or file:///folder (or {STORAGE_VARIABLE})"
+            f"where to? Give --storage, e.g. s3://bucket/prefix or file:///folder (or {STORAGE_VARIABLE})"
         )
     if not given.command:
         raise ConfigError("what to run? Give the command after `--`, e.g. -- python train.py")
@@ -70,6 +70,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], prog: str) -
             keep=_at_least(1, "--keep", given.keep),
             signal="" if given.signal == "none" else given.signal,
             resume_args=_resume_args(given.resume_args),
+            upload_mbps_max=_more_than_0("--upload-mbps-max", given.upload_mbps_max),
         ),
         outputs=tuple(_inside("--outputs", pattern) for pattern in given.outputs or ()),
         drain_limit_s=_duration("--drain-limit", given.drain_limit),
@@ -89,7 +90,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "--storage",
         metavar="URL",
         default="",
-        help=f"s3://bucket/prefix or file:///folder; else {STORAGE_VARIABLE}",
+        help=f"a folder, s3://bucket/prefix, gs://…, az://…; else {STORAGE_VARIABLE}",
     )
     add(
         "--name",
@@ -106,6 +107,7 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--resume-args", metavar="ARGS", default="", help="added to COMMAND when there is a checkpoint to go "
         "on from; {resume_from} is its folder")  # fmt: skip
     add("--signal", choices=SIGNALS, default="USR1", help="asks COMMAND to save. Default: USR1")
+    add("--upload-mbps-max", metavar="N", help="megabits a second for uploads. Default: as fast as it goes")
     add(
         "--outputs",
         metavar="PATTERN",
@@ -170,6 +172,18 @@ def _at_least(least: int, option: str, text: str) -> int:
     if not text.isdecimal() or int(text) < least:
         raise ConfigError(f"{option} {text}: give a whole number, {least} or more")
     return int(text)
+
+
+def _more_than_0(option: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < float("inf"):
+        raise ConfigError(f"{option} {text}: give a number, more than 0")
+    return number
 
 
 def _lease(text: str | None) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,6 +16,7 @@ LIVE_EVERY_S = 1.0
 LINE_EVERY_S = 300.0  # where lines stay: news at once, the rest this often
 READ_BYTES = 256 << 10
 OURS = b"[outlast] "
+OUR_LINE = re.compile(rb"\[outlast\] [^\n]*\n")
 CLEAR = b"\r\x1b[K"
 WIDTH = 120
 MINUTE_S, HOUR_S = 60, 3600
@@ -45,7 +47,7 @@ class Show:
         self._ended = runtime.mailbox()
         self._told: Told | None = None  # one immutable value, replaced as a whole: an old one is of no use
         self._offset = log.stat().st_size if log.exists() else 0
-        self._at_line_start = True
+        self._held = b""  # the begin of what may be a line of ours
         self._line = ""
         self._line_s = float("-inf") if live else runtime.monotonic_s()
         runtime.spawn("show", self._run)
@@ -67,6 +69,7 @@ class Show:
             item = self._inbox.get(EVERY_S)
             self._echo()
             if item is False:
+                self._write(self._held)
                 self._say(CLEAR if self._live and self._line else b"")
                 self._ended.put(True)
                 return
@@ -99,12 +102,14 @@ class Show:
             self._line_s = float("-inf")
 
     def _without_ours(self, data: bytes) -> bytes:
-        kept = b""
-        for line in data.splitlines(keepends=True):
-            if not (self._at_line_start and line.startswith(OURS)):
-                kept += line
-            self._at_line_start = line.endswith((b"\n", b"\r"))
-        return kept
+        """A line of ours stands wherever the trainer had got to, and its end may not have been read yet."""
+        text = OUR_LINE.sub(b"", self._held + data)
+        begun = text.rfind(OURS)
+        if begun < 0:
+            last = range(max(0, len(text) - len(OURS)), len(text))
+            begun = next((at for at in last if OURS.startswith(text[at:])), len(text))
+        self._held = text[begun:]
+        return text[:begun]
 
     def _progress(self) -> None:
         told, now_s = self._told, self._runtime.monotonic_s()

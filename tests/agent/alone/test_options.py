@@ -45,6 +45,7 @@ def test_one_word_is_a_shell_command_and_the_storage_may_stand_in_the_environmen
         (["--storage", "s3://b/x", "--outputs", "../up", "--", "true"], "inside this folder"),
         (["--storage", "s3://b/x", "--every", "10 parsecs", "--", "true"], "not a duration"),
         (["--storage", "s3://b/x", "--keep", "0", "--", "true"], "1 or more"),
+        (["--storage", "s3://b/x", "--upload-mbps-max", "0", "--", "true"], "more than 0"),
         (["--storage", "s3://b/x", "--lease", "5s", "--", "true"], "30s or more"),
         (["--storage", "s3://b/x", "--resume-args", "{checkpoint}", "--", "true"], "{resume_from}"),
     ],

@@ -39,11 +39,11 @@ def test_the_trainers_output_goes_through_and_the_agents_lines_stay_in_the_log(t
     log.write_bytes(b"of an earlier run\n")
     shown = show(log, out, err, live=False)
     with log.open("ab") as file:
-        file.write(b"loss 1\n[outlast] training\n\xffpartial")
+        file.write(b"loss 1\n[outlast] training\n\xffpart[outlast] step 10\nial [out")
     shown.note("checkpoint.committed", "step 10")
     shown.note("save.found", "nobody needs to see that")
     shown.finish(10.0)
-    assert out.getvalue() == b"loss 1\n\xffpartial"
+    assert out.getvalue() == b"loss 1\n\xffpartial [out"
     assert err.getvalue() == b"outlast: checkpoint.committed: step 10\n"
 
 
