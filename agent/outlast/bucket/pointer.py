@@ -53,6 +53,7 @@ __all__ = [
 ]
 
 PARSED_KEPT = 256  # pointers are read every few seconds, and hardly ever one has changed
+_APART = "give each its own"
 _MEND = "Nothing was changed; see docs/protocol.md, 'Recovery by hand'."
 
 
@@ -88,9 +89,12 @@ def _parsed(body: bytes, owner: str | None, job: str) -> Pointer:
 
 def _foreign(pointer: Pointer, owner: str | None, job: str) -> str:
     if pointer.job != job:
-        return f"{POINTER_KEY} belongs to job {pointer.job!r}, not to {job!r}."
+        return (
+            f"{POINTER_KEY} belongs to job {pointer.job!r}, not to {job!r}: two jobs, one prefix; {_APART}."
+        )
     if owner is not None and pointer.owner != owner:
-        return f"{POINTER_KEY} belongs to owner {pointer.owner!r}, not to {owner!r}."
+        whose = f"{POINTER_KEY} belongs to owner {pointer.owner!r}, not to {owner!r}"
+        return f"{whose}: two servers use one storage and prefix; {_APART}."
     return ""
 
 
