@@ -43,6 +43,7 @@ class Pace:
     scan_every_s: float = 0.5  # the checkpoint folder
     trainer_every_s: float = 0.2  # exit and progress
     outputs_every_s: float = 15.0
+    prefetch_every_s: float = 5.0  # whether there is a newer head to fetch ahead of the claim; 0: never
     alive_every_s: float = 3.0  # the file that the dead-man switch watches
     hang_s: float = 25.0  # one hanging request for commands
     freeze_s: float = 5.0  # the loop was due and came this much later: the node was frozen

@@ -39,6 +39,7 @@ from outlast.tasks.link import HangTask, ReportTask, StatusTask
 from outlast.tasks.logs import LogsTask, LogTarget
 from outlast.tasks.outputs import OutputsTask
 from outlast.tasks.pointer import PointerTask, writer_of
+from outlast.tasks.prefetch import PrefetchTask
 from outlast.tasks.saving import FinderTask, ShipperTask
 from outlast.tasks.trainer import TrainerTask
 from outlast.tasks.watch import NoticeTask, Target, WatchdogTask
@@ -76,8 +77,9 @@ class Crew:
         self._trainer = TrainerTask(runtime, node.trainer, node.saves, post, pace.trainer_every_s)
         self._finder = FinderTask(runtime, node.saves, node.trainer, post, pace.scan_every_s)
         self._outputs = OutputsTask(runtime, bucket, node.outputs, post, pace.outputs_every_s)
+        self._prefetch = PrefetchTask(runtime, bucket, node.workplace, identity, post, pace.prefetch_every_s)
         self._workplace = WorkplaceTask(
-            runtime, bucket, node.workplace, node.outputs, node.disk, self._pointer, post
+            runtime, bucket, node.workplace, node.outputs, node.disk, self._pointer, self._prefetch, post
         )
         self._logs = LogsTask(runtime, bucket, node.logs, identity.boot, pace.log_every_s)
         self._watchdog = WatchdogTask(
@@ -186,6 +188,8 @@ class Crew:
         elif self._hurry():
             self._hurry = Flag()
         same = old is not None and old.generation == new.generation
+        if new.ready and not (same and old is not None and old.ready):
+            self._prefetch.begin(new.work)
         stage_before = old.trainer.stage if same and old is not None else Stage.NONE
         if new.trainer.stage is Stage.ALIVE and stage_before is not Stage.ALIVE:
             self._finder.follow(new.generation)
@@ -193,6 +197,7 @@ class Crew:
         if same and old is not None and new.trainer.progress.step != old.trainer.progress.step:
             self._finder.hint(new.trainer.progress.step)
         if new.over is not None and (not same or old is None or old.over is None):
+            self._prefetch.end()
             self._finder.leave()
             self._outputs.leave()
 

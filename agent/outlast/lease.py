@@ -42,7 +42,7 @@ class LeasedBucket:
         self._bucket.upload(key, source, wrote)
         self._post(Wrote(sent_s))
 
-    def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
+    def stream(self, key: str, offset: int, length: int) -> Iterator[bytes | memoryview]:
         return self._bucket.stream(key, offset, length)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:

@@ -188,7 +188,7 @@ class Outputs(Protocol):
 
     def has(self, path: str, size: int, digest: str) -> bool: ...
 
-    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+    def write(self, path: str, chunks: Iterable[bytes | memoryview]) -> None:
         """Brings one back, temp then rename. Raises NodeTrouble; a path out of the folder is refused."""
 
 

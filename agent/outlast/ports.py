@@ -154,7 +154,7 @@ class Bucket(Protocol):
         `wrote` is called with the bytes done so far. An interrupted upload leaves no visible object.
         """
 
-    def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
+    def stream(self, key: str, offset: int, length: int) -> Iterator[bytes | memoryview]:
         """`length` bytes from `offset`, as they arrive. Raises Missing."""
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:

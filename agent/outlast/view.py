@@ -190,6 +190,12 @@ class Assignment:
     def claimed(self) -> bool:
         return self.claim is Chore.DONE
 
+    @property
+    def ready(self) -> bool:
+        """Waits for its turn to claim."""
+        done = self.prepare is Chore.DONE and self.remember is Chore.DONE
+        return done and not self.claimed and self.over is None
+
 
 @dataclass(frozen=True)
 class NoticeView:

@@ -11,6 +11,7 @@ from tests.agent.restoring import DAMAGES, Place
 
 from outlast.bucket.client import open_bucket, scoped
 from outlast.clock import SystemRuntime
+from outlast.protocol.objects import data_prefix
 from outlast.restore import prefetch, restore_chain
 
 
@@ -34,7 +35,7 @@ def test_what_was_prefetched_is_checked_and_not_fetched_again(place: Place) -> N
 
 def test_a_prefetched_file_that_changed_is_fetched_again(place: Place) -> None:
     prefetch(place.runtime, place.bucket, place.pointer(), place.sink)
-    staged = place.staging / place.refs[2].name
+    staged = place.staging / data_prefix(place.refs[2].name)
     (staged / "model").write_bytes(b"torn")
     (staged / "stranger").write_bytes(b"not in the manifest")
     assert place.restored().ref == place.refs[2]
@@ -81,7 +82,7 @@ def test_an_old_checkpoint_of_that_name_gives_way_in_one_step(place: Place) -> N
 def test_no_file_is_written_through_a_link(place: Place, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.write_bytes(b"mine")
-    staged = place.staging / place.refs[2].name
+    staged = place.staging / data_prefix(place.refs[2].name)
     staged.mkdir(parents=True)
     (staged / "model").symlink_to(outside)
     assert place.restored().ref == place.refs[2]

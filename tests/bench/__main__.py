@@ -16,6 +16,7 @@ from tests.bench.saving import frozen_second_upload, save_durable, save_stall
 from tests.bench.saving_beside import save_throughput
 from tests.bench.speed import decide_quiet_jobs, gate_over_hash, help_over_pass
 from tests.bench.tick import tick_quiet_jobs
+from tests.bench.transfer import restores, uploads
 from tests.bench.uploading import agent_uploads_to_folder_mb, agent_uploads_to_s3_mb
 from tests.scale.measure import measure as many_jobs
 
@@ -31,6 +32,8 @@ FIGURES: dict[str, Callable[[], Figure | list[Figure]]] = {
     "agent_idle_pss": agent_idle_mb,
     "agent_uploads_1gib_folder": agent_uploads_to_folder_mb,
     "agent_uploads_1gib_s3": agent_uploads_to_s3_mb,
+    "uploads": uploads,
+    "restores": restores,
     "controller_one_job_pss": controller_mb,
     "agent_idle_cpu": agent_idle_cpu,
     "controller_idle_cpu": controller_idle_cpu,

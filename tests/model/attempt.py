@@ -25,6 +25,7 @@ from outlast.ports import BucketError
 from outlast.protocol.messages import Permission
 from outlast.protocol.objects import (
     Confidence,
+    FileEntry,
     Manifest,
     ManifestRef,
     checkpoint_name,
@@ -217,13 +218,19 @@ class _Bytes:
 class _Sink:
     """`outlast.sink.Sink` of a disk that never fails; nothing was fetched before."""
 
-    def read(self, name: str, path: str) -> Iterator[bytes] | None:
-        return None
+    def open(self, manifest: Manifest, entry: FileEntry) -> bool:
+        return False
 
-    def write(self, name: str, path: str, chunks: Iterator[bytes]) -> int:
+    def read(self, entry: FileEntry, offset: int, length: int) -> Iterator[bytes]:
+        return iter(())
+
+    def write(self, entry: FileEntry, offset: int, chunks: Iterator[bytes | memoryview]) -> int:
         return sum(len(chunk) for chunk in chunks)
 
     def place(self, manifest: Manifest) -> None:
+        return
+
+    def settle(self, manifest: Manifest) -> None:
         return
 
 

@@ -105,7 +105,7 @@ class ScopedBucket:
     def upload(self, key: str, source: Source, wrote: Callable[[int], None]) -> None:
         self.whole.upload(self._key(key), source, wrote)
 
-    def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
+    def stream(self, key: str, offset: int, length: int) -> Iterator[bytes | memoryview]:
         return self.whole.stream(self._key(key), offset, length)
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:

@@ -130,7 +130,7 @@ class ObjectStoreBucket:
             if self.get(key).body != body:
                 raise
 
-    def stream(self, key: str, offset: int, length: int) -> Iterator[bytes]:
+    def stream(self, key: str, offset: int, length: int) -> Iterator[bytes | memoryview]:
         check_key(key)
         with self._errors(key):
             yield from fetch_range(self._reads, key, offset, length)

@@ -54,14 +54,14 @@ def send_parts(
         raise
 
 
-def fetch_range(store: ObjectStore, key: str, offset: int, length: int) -> Iterator[bytes]:
+def fetch_range(store: ObjectStore, key: str, offset: int, length: int) -> Iterator[memoryview]:
     """`length` bytes from `offset`, as they arrive; with none only whether the object is there."""
     if length <= 0:
         obstore.head(store, key)
         return
     result = obstore.get(store, key, options={"range": (offset, offset + length)})
     for chunk in result.stream(min_chunk_size=STREAM_CHUNK_BYTES):
-        yield bytes(chunk)
+        yield memoryview(chunk)
 
 
 def part_bytes(size: int) -> int:

@@ -61,7 +61,7 @@ class FolderOutputs:
             return False
         return hasher.text() == digest
 
-    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+    def write(self, path: str, chunks: Iterable[bytes | memoryview]) -> None:
         target = self._target(path)
         temp = target.with_name(f".{target.name}.outlast-new")
         try:

@@ -6,11 +6,12 @@ from outlast.bucket.outputs import BadIndex, newest_index
 from outlast.news import FactSeen, Prepared, Remembered, Restored
 from outlast.node_ports import Disk, NodeMemory, NodeTrouble, Outputs, Workplace
 from outlast.ports import Bucket, BucketError, Runtime
-from outlast.protocol.messages import Failure
-from outlast.protocol.objects import Pointer
+from outlast.protocol.messages import Failure, Work
+from outlast.protocol.objects import Manifest, Pointer
 from outlast.restore import NothingRestorable, restore_chain
 from outlast.tasks.desk import Desk, Flag, Post, trouble
 from outlast.tasks.pointer import PointerTask
+from outlast.tasks.prefetch import PrefetchTask
 from outlast.view import Assignment, Resume
 
 OUTPUT_CHUNK_BYTES = 1 << 20
@@ -25,6 +26,7 @@ class WorkplaceTask:
         outputs: Outputs,
         disk: Disk,
         pointer: PointerTask,
+        prefetch: PrefetchTask,
         post: Post,
     ) -> None:
         self._runtime = runtime
@@ -33,6 +35,7 @@ class WorkplaceTask:
         self._outputs = outputs
         self._disk = disk
         self._pointer = pointer
+        self._prefetch = prefetch
         self._post = post
         self._desk = Desk(runtime, "workplace")
 
@@ -72,6 +75,11 @@ class WorkplaceTask:
             self._post(Remembered(generation, memory.writer))
 
     def _restore(self, assignment: Assignment, pointer: Pointer) -> None:
+        self._prefetch.take_turn()
+        self._restore_alone(assignment, pointer)
+        self._prefetch.give_turn()
+
+    def _restore_alone(self, assignment: Assignment, pointer: Pointer) -> None:
         """What the claim wrote, or the newest of its parents that verifies; then the outputs."""
         work = assignment.work
         try:
@@ -94,6 +102,14 @@ class WorkplaceTask:
                 self._pointer.started(done.ref, done.why)
             path = self._workplace.resume_from(work, done.manifest)
             self._post(Restored(assignment.generation, Resume(path, done.ref.step, done.ref, done.manifest)))
+            self._settle(work, done.manifest)
+
+    def _settle(self, work: Work, manifest: Manifest) -> None:
+        """The trainer begins from the memory that the files are cached in; the disk has time until now."""
+        try:
+            self._workplace.sink(work).settle(manifest)
+        except OSError as error:
+            self._fact("tell", f"this node's disk did not take all of what was restored: {error}", {})
 
     def _bring_outputs_back(self, assignment: Assignment) -> None:
         """What earlier attempts left (curves, tables), so that the trainer can go on with it."""

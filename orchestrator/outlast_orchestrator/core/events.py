@@ -56,6 +56,7 @@ class Kind(str, enum.Enum):
     RESTORE_STARTED = "restore.started"
     RESTORE_FELL_BACK = "restore.fell_back"
     RESTORE_DONE = "restore.done"
+    RESTORE_PREFETCHED = "restore.prefetched"  # ahead of the claim
     SETUP_DONE = "setup.done"
     OUTPUTS_DONE = "outputs.done"
     STORAGE_TROUBLE = "storage.trouble"

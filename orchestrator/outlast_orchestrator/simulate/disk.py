@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from outlast.bucket.manifest import hash_bytes
 from outlast.node_ports import NodeMemory, OutputFile, Places, SaveLook, SaveSeen
 from outlast.protocol.messages import Work
-from outlast.protocol.objects import Confidence, Manifest
+from outlast.protocol.objects import Confidence, FileEntry, Manifest
 from outlast.save.types import StableCopy, StableFile
 from outlast_orchestrator.simulate.clock import SimClock
 
@@ -39,7 +39,7 @@ class NodeDisk:
     """All that is on it."""
 
     memory: NodeMemory = field(default_factory=NodeMemory)
-    staged: dict[str, Files] = field(default_factory=dict)  # arriving, by the checkpoint's name
+    staged: dict[str, bytes] = field(default_factory=dict)  # arriving, by the object's key
     folders: dict[str, Files] = field(default_factory=dict)  # restored checkpoints by path
     saves: list[tuple[int, Files]] = field(default_factory=list)  # the trainer's, in order
     outputs: Files = field(default_factory=dict)
@@ -89,22 +89,27 @@ class SimSink:
         self._clock = clock
         self._disk = disk
 
-    def read(self, name: str, path: str) -> Iterator[bytes] | None:
-        body = self._disk.staged.get(name, {}).get(path)
-        return None if body is None else iter((body,))
+    def open(self, manifest: Manifest, entry: FileEntry) -> bool:
+        del manifest
+        return entry.key in self._disk.staged
 
-    def write(self, name: str, path: str, chunks: Iterator[bytes]) -> int:
+    def read(self, entry: FileEntry, offset: int, length: int) -> Iterator[bytes]:
+        yield self._disk.staged[entry.key][offset : offset + length]
+
+    def write(self, entry: FileEntry, offset: int, chunks: Iterator[bytes | memoryview]) -> int:
         body = b"".join(chunks)
         self._clock.step()
-        self._disk.staged.setdefault(name, {})[path] = body
+        before = self._disk.staged.get(entry.key, b"").ljust(offset, b"\0")
+        self._disk.staged[entry.key] = before[:offset] + body + before[offset + len(body) :]
         return len(body)
 
     def place(self, manifest: Manifest) -> None:
         self._clock.step()
-        staged = self._disk.staged.get(manifest.name, {})
-        self._disk.folders[f"{CHECKPOINTS}/{manifest.name}"] = {
-            f.path: staged[f.path] for f in manifest.files
-        }
+        staged = self._disk.staged
+        self._disk.folders[f"{CHECKPOINTS}/{manifest.name}"] = {f.path: staged[f.key] for f in manifest.files}
+
+    def settle(self, manifest: Manifest) -> None:
+        """A simulated disk keeps what was written."""
 
 
 class SimSaves:
@@ -159,7 +164,7 @@ class SimOutputs:
         body = self._disk.outputs.get(path)
         return body is not None and len(body) == size and hash_bytes(body) == digest
 
-    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+    def write(self, path: str, chunks: Iterable[bytes | memoryview]) -> None:
         self._disk.outputs[path] = b"".join(chunks)
         self._clock.step()
 

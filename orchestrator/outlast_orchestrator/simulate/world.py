@@ -40,6 +40,7 @@ PACE = Pace(
     scan_every_s=15.0,
     trainer_every_s=15.0,
     outputs_every_s=300.0,
+    prefetch_every_s=0.0,  # it decides nothing, and would double what is fetched
     alive_every_s=120.0,
     hang_s=300.0,
     boot_clock_every_s=15.0,
