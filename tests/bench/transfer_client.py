@@ -10,8 +10,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import torch
-
 KEYS = {"access_key_id": "any", "secret_access_key": "any"}
 
 
@@ -63,6 +61,8 @@ def ours_down(endpoint: str, file: Path) -> Callable[[], object]:
 
 
 def boto3_down(endpoint: str, file: Path) -> Callable[[], object]:
+    import torch
+
     client, target = _boto3(endpoint), Path(os.environ["BENCH_FOLDER"]) / "model.pt"
 
     def go() -> None:
@@ -74,7 +74,7 @@ def boto3_down(endpoint: str, file: Path) -> Callable[[], object]:
 
 def _touch(tensors: dict[str, Any]) -> None:
     """Ready means that no page is left to be brought in."""
-    assert sum(int(tensor.view(-1).view(torch.uint8)[::4096].sum()) for tensor in tensors.values()) > 0
+    assert all(tensor.view(-1)[::1024].sum().isfinite() for tensor in tensors.values())
 
 
 def _url(endpoint: str) -> str:
@@ -83,7 +83,7 @@ def _url(endpoint: str) -> str:
 
 
 def _boto3(endpoint: str) -> Any:
-    import boto3
+    import boto3  # type: ignore[import-untyped]
 
     client = boto3.client(
         "s3",

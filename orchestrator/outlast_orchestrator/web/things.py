@@ -78,7 +78,8 @@ def _output_routes(router: APIRouter, services: Services) -> None:
         entry = next((f for f in output_index(bucket, found).files if f.path == path), None)
         if entry is None:
             raise Refusal(404, f"the job {found.name} has no output {path!r}")
-        body: Iterator[bytes] = bucket.stream(entry.key, 0, entry.size) if entry.size else iter(())
+        stream = bucket.stream(entry.key, 0, entry.size) if entry.size else ()
+        body: Iterator[bytes] = (bytes(chunk) for chunk in stream)
         name = f"attachment; filename*={_name(path)}"
         headers = {"content-length": str(entry.size), "content-disposition": name}
         return StreamingResponse(body, media_type="application/octet-stream", headers=headers)

@@ -124,7 +124,7 @@ class Files:
     def has(self, path: str, size: int, digest: str) -> bool:
         return False
 
-    def write(self, path: str, chunks: Iterable[bytes]) -> None:
+    def write(self, path: str, chunks: Iterable[bytes | memoryview]) -> None:
         self.files[path] = b"".join(chunks)
 
 
