@@ -11,6 +11,7 @@ import builtins
 import fcntl
 import io
 import json
+import mmap
 import os
 import re
 import shutil
@@ -192,8 +193,8 @@ def _only_reads(args: tuple[Any, ...], words: dict[str, Any]) -> bool:
 
 def _shortened(name: str, args: tuple[Any, ...], at_most: int) -> tuple[Any, ...]:
     """The same call for fewer bytes, as a kernel may answer it."""
-    if name == "write":
-        return args[0], memoryview(args[1])[:at_most]
+    if name in ("write", "pwrite"):
+        return args[0], memoryview(args[1])[:at_most], *args[2:]
     if name == "sendfile":
         return *args[:3], min(args[3], at_most)
     return args[0], min(args[1], at_most), *args[2:]  # pread
@@ -201,12 +202,24 @@ def _shortened(name: str, args: tuple[Any, ...], at_most: int) -> tuple[Any, ...
 
 def wrap_files(chaos: Chaos) -> None:
     _ = shutil.rmtree, tempfile.mkstemp  # both have looked at `os` by now
-    for name in ("unlink", "remove", "mkdir", "rmdir", "utime", "write", "fsync", "fchmod", "pread"):
+    for name in (
+        "unlink",
+        "remove",
+        "mkdir",
+        "rmdir",
+        "utime",
+        "write",
+        "fsync",
+        "fchmod",
+        "pread",
+        "pwrite",
+    ):
         _watch(chaos, os, name, (0,))
     for name in ("rename", "replace", "link"):
         _watch(chaos, os, name, (0, 1))
     _watch(chaos, os, "sendfile", (0,))
     _watch(chaos, fcntl, "flock", (0,))
+    _watch(chaos, mmap, "mmap", (0,))
     for module, name in ((os, "open"), (io, "open"), (builtins, "open")):
         _watch(chaos, module, name, (0,), opens=True)
 

@@ -85,7 +85,7 @@ def test_a_copy_that_can_not_be_read_back_is_given_up_and_the_next_one_takes_its
     tmp_path: Path,
 ) -> None:
     with training(tmp_path / "rig") as job:
-        job.breaks([rule("pread", "home staging/N/model", errno=errno.EIO)])
+        job.breaks([rule("pread mmap", "home staging/N/model", errno=errno.EIO)])
         job.until("it is given up", lambda: any("any more" in why for why in job.facts("save.discarded")))
         job.trains_on()
         job.works_again()
