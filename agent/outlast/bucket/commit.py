@@ -85,7 +85,7 @@ class Commit:
         return self._remember(newest)
 
     def _create(self, manifest: Manifest) -> ManifestRef | Rebase:
-        key = manifest_key(manifest.name)
+        key, why = manifest_key(manifest.name), ""
         for tried in range(CREATE_TRIES_MAX):
             if tried:
                 self._runtime.sleep(CREATE_PAUSE_S * 2**tried)
@@ -93,10 +93,11 @@ class Commit:
                 self._bucket.create(key, manifest_bytes(manifest))
             except Exists:
                 return self._take_over(manifest)
-            except Unsure:
+            except Unsure as error:
+                why = str(error)
                 continue
             return self._remember(manifest)
-        raise Unsure(f"{key}: not known whether it was created")
+        raise Unsure(f"{key}: not known whether it was created: {why}")
 
     def _take_over(self, manifest: Manifest) -> ManifestRef | Rebase:
         """The name is taken: by an earlier try of the same commit, or the draft needs another name."""

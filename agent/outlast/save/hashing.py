@@ -10,6 +10,7 @@ from outlast.ports import Source
 from outlast.protocol.objects import CHUNK_BYTES, HASH_ALGORITHM, FileEntry
 
 READ_BYTES = 4 << 20
+PIECE_BYTES = 256 << 10  # stays in the processor's cache between the two hashes
 
 Before = Callable[[int], None]  # called with the length of each read before it is made; may wait, may raise
 
@@ -53,10 +54,9 @@ class Hashing:
             self._end_chunk()
 
     def _take(self, data: memoryview) -> None:
-        """In pieces that stay in the processor's cache between the two hashes."""
         while data:
             to_end = self._chunk_bytes - self._hashed % self._chunk_bytes
-            piece = data[: min(READ_BYTES, to_end)]
+            piece = data[: min(PIECE_BYTES, to_end)]
             self._hash.update(piece)
             self._chunk.update(piece)
             self._hashed += len(piece)
