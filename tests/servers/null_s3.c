@@ -195,6 +195,7 @@ int main(int count, char **given) {
     if (count > 3) {
         tls = SSL_CTX_new(TLS_server_method());
         SSL_CTX_set_read_ahead(tls, 1);
+        SSL_CTX_set_ciphersuites(tls, "TLS_AES_128_GCM_SHA256"); /* what the large stores choose */
         if (SSL_CTX_use_certificate_chain_file(tls, given[2]) != 1) return 1;
         if (SSL_CTX_use_PrivateKey_file(tls, given[3], SSL_FILETYPE_PEM) != 1) return 1;
     }

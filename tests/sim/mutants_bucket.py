@@ -181,8 +181,8 @@ BUCKET = (
         (
             edit(
                 "outlast.bucket.commit:Commit._create",
-                "except Unsure:\n            continue",
-                "except Unsure:\n            ...",
+                "why = str(error)\n            continue",
+                "why = str(error)",
             ),
         ),
         (CLOSURE,),
