@@ -46,7 +46,7 @@ class Examiner:
             yield done
         yield ""
 
-    def _chunks(self, entry: FileEntry) -> Iterator[bytes]:
+    def _chunks(self, entry: FileEntry) -> Iterator[bytes | memoryview]:
         offset, broken = 0, 0
         while True:
             start = offset

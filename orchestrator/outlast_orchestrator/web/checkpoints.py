@@ -96,7 +96,7 @@ def _pin_routes(router: APIRouter, of: Callable[[str], tuple[Bucket, Job]], hang
 
 def _body(bucket: Bucket, entry: FileEntry, name: str) -> Iterator[bytes]:
     """Its first bytes are asked for at once: what is missing can still be told in words."""
-    body = iter(bucket.stream(entry.key, 0, entry.size)) if entry.size else iter(())
+    body = (bytes(chunk) for chunk in (bucket.stream(entry.key, 0, entry.size) if entry.size else ()))
     try:
         first = list(_first(body))
     except Missing as error:
