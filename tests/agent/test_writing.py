@@ -20,10 +20,12 @@ from tests.bench.saving import second_upload_share
 
 import outlast
 from outlast import trainer_contract as contract
-from outlast.checkpoint_files import steps, verify
+from outlast.checkpoint_files import steps, temp_name, verify
 from outlast.node.processes import descendants
-from outlast.save.marker import MARKER
+from outlast.save.marker import MARKER, MarkedFile
 from outlast.training import CheckpointError
+from outlast.writing.plan import SavePlan
+from outlast.writing.process import carry_out
 
 
 def make(
@@ -227,17 +229,24 @@ def test_the_marker_holds_the_hash_of_every_file_and_a_changed_byte_is_seen(tmp_
         verify(folder, hashes=True)
 
 
-def test_a_request_is_answered_at_the_step_that_finds_it_durable(tmp_path: Path) -> None:
+def test_a_request_is_answered_when_it_is_durable_and_not_before(tmp_path: Path) -> None:
     script = (
-        "import os, sys, torch, outlast\n"
+        "import os, signal, sys, torch, outlast\n"
         "from pathlib import Path\n"
         "from outlast import trainer_contract as t\n"
+        "from outlast.node.processes import descendants\n"
         "c = outlast.Checkpointer(model=torch.nn.Linear(4, 4), dir=sys.argv[1], every=None)\n"
+        "c.save(0)\n"
+        "answer = Path(os.environ[t.SAVE_ANSWER])\n"
+        "(writer,) = descendants(os.getpid())\n"
+        "os.kill(writer, signal.SIGSTOP)\n"
         "Path(os.environ[t.SAVE_REQUEST]).write_bytes(t.request_bytes(t.SaveRequest('r')))\n"
-        "step = 0\n"
-        "while not Path(os.environ[t.SAVE_ANSWER]).exists():\n"
+        "for step in (1, 2, 3):\n"
         "    c.step(step)\n"
-        "    step += 1\n"
+        "    assert not answer.exists()\n"
+        "os.kill(writer, signal.SIGCONT)\n"
+        "while not answer.exists():\n"
+        "    c.step(step := step + 1)\n"
     )
     env = contract.environment(
         job="j", generation=1, attempt_dir=str(tmp_path), checkpoint_dir=str(tmp_path / "c"),
@@ -249,8 +258,15 @@ def test_a_request_is_answered_at_the_step_that_finds_it_durable(tmp_path: Path)
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     answer = contract.read_answer(Path(env[contract.SAVE_ANSWER]).read_bytes())
-    assert (answer.id, answer.step, answer.leaving) == ("r", 0, False)
+    assert (answer.id, answer.step, answer.leaving) == ("r", 1, False)
     assert verify(Path(answer.path)).request == "r"
+
+
+def test_a_folder_that_the_ranks_do_not_share_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    elsewhere = (MarkedFile("tensors-rank-1.safetensors", 10),)
+    plan = SavePlan(str(tmp_path), temp_name(1, "x"), 1, 0, others=elsewhere)
+    assert "file system that they share" in carry_out(plan, memoryview(b"")).error
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_files_are_plain_safetensors_that_others_read(tmp_path: Path) -> None:

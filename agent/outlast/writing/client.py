@@ -18,8 +18,8 @@ from outlast.writing.arena import Arena
 from outlast.writing.plan import SavePlan, SaveResult, line_of, read_result
 
 READ_BYTES = 1 << 16
-# Isolated: nothing in the trainer's folder or environment may get between. The paths are told, because
-# isolation also hides a PYTHONPATH that the trainer may have us from.
+# Isolated and without site-packages: nothing in the trainer's folder or environment gets between, and it
+# starts at once. The two packages that it needs are told by their folders, behind the standard library.
 PROGRAM = (
     "import json, sys; sys.path += json.loads(sys.argv[1]); from outlast.writing.process import main; main()"
 )
@@ -94,7 +94,7 @@ class Writer:
         paths = [str(Path(module.__file__ or "").parents[1]) for module in (outlast, xxhash)]
         number = self._arena.descriptor
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-c", PROGRAM, json.dumps(paths), str(number)],
+            [sys.executable, "-I", "-S", "-c", PROGRAM, json.dumps(paths), str(number)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=(number,),
