@@ -51,6 +51,8 @@ def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentVie
         waiting=copy,
         found_step=copy.step,
         found_s=view.now_s,
+        state_bytes=copy.bytes,
+        disk_free=news.disk_free,
         save_s=save_s,
         skipped=saving.skipped + (1 if replaced is not None else 0),
     )

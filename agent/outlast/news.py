@@ -141,6 +141,7 @@ class SaveFound:
     generation: int
     copy: StableCopy
     age_s: float = 0.0  # since the trainer began to write it
+    disk_free: int | None = None
 
 
 @dataclass(frozen=True)

@@ -171,6 +171,8 @@ def _save_status(view: AgentView, assignment: Assignment) -> SaveStatus:
         trouble_age_s=None if saving.trouble_since_s is None else now_s - saving.trouble_since_s,
         save_s=saving.save_s,
         upload_s=saving.upload_s,
+        state_bytes=saving.state_bytes,
+        disk_free=saving.disk_free,
         stall_s=assignment.trainer.progress.stall_s,
         every_s=None if chosen is None else chosen.every_s,
         every_why="" if chosen is None else chosen.why,

@@ -108,6 +108,8 @@ class Saving:
     base: ManifestRef | None = None  # restored or committed by this attempt: its files may be named again
     found_step: int | None = None  # newest complete save on the disk
     found_s: float = NEVER_S
+    state_bytes: int | None = None  # of that save
+    disk_free: int | None = None  # beside it, when it was found
     skipped: int = 0
     save_s: float | None = None  # measured: from the request to the complete save
     upload_s: float | None = None  # measured: one upload

@@ -80,12 +80,11 @@ def _open_local(options: dict[str, Any], settings: Settings, owner: str, api_url
     # It outlives this process, so that its machines do.
     start_cloud(folder, config).set_api(api_url, owner=owner)
     provider = LocalProvider(folder, clock, owner)
-    limits = replace(
-        settings.limits.limits(), launch_lag_s=provider.launch_lag_s, token_life_s=provider.token_life_s
-    )
+    times = settings.limits
+    limits = replace(times.limits(), launch_lag_s=provider.launch_lag_s, token_life_s=provider.token_life_s)
+    limits = replace(limits, notice_s=(config or CloudConfig()).notice_s)
 
     def switch(request: LaunchRequest) -> str:
-        times = settings.limits
         return user_data(Deadman(request.max_life_s, times.install_limit_s, times.hung_after_s))
 
     return Cloud(provider, LocalRemote(folder, clock), limits, switch)
@@ -135,6 +134,7 @@ class Server:
             policies=POLICIES,
             orphans=self._orphans,
             next_wake_s=lambda job: self._controller.next_wake_s(job),
+            notice_s=lambda cloud: self._limits([cloud]).notice_s,
             leading=lambda: self._controller.leading(),
         )
 

@@ -72,6 +72,7 @@ DOES = (
             ),
         ),
         ("held before it is drained",),
+        seed=57,
         own=True,
     ),
     Mutant(

@@ -68,6 +68,8 @@ class SaveStatus:
     save_s: float | None = None  # measured: the trainer's save, and its upload
     upload_s: float | None = None
     stall_s: float | None = None  # how long the trainer stood still for a save, if it tells
+    state_bytes: int | None = None  # of the newest complete save, and the room beside it on its disk
+    disk_free: int | None = None
     every_s: float | None = None  # under `every: auto`: the interval that holds now, and why it is this one
     every_why: str = ""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -77,7 +78,8 @@ class FolderSaves:
                 discarded.append(f"step {one.step} was replaced by step {copy.step} before it was copied")
                 continue
             copy = self._take(self._watcher, one, discarded)
-        return SaveSeen(copy, tuple(discarded), pending=bool(self._watcher.waiting))
+        free = None if copy is None else _free(self._watcher.root)
+        return SaveSeen(copy, tuple(discarded), pending=bool(self._watcher.waiting), disk_free=free)
 
     def committed(self, copy: StableCopy) -> None:
         found = self._handed.pop(_mark(copy), None)
@@ -114,6 +116,13 @@ class FolderSaves:
             discarded += [set_aside(root, path, f"{self._label}-quarantined", "unhealthy") for path in paths]
         except OSError as error:
             discarded.append(f"step {found.step} could not be moved out of the trainer's folder: {error}")
+
+
+def _free(root: Path) -> int | None:
+    try:
+        return shutil.disk_usage(root).free
+    except OSError:
+        return None  # unknown: whoever has trouble with this disk tells it himself
 
 
 def _mark(copy: StableCopy) -> str:

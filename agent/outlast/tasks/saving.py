@@ -109,7 +109,7 @@ class FinderTask:
         if seen.copy is not None:
             begun_at = seen.copy.begun_at
             age_s = max(0.0, self._runtime.wall_s() - begun_at) if begun_at else 0.0
-            self._post(SaveFound(generation, seen.copy, age_s))
+            self._post(SaveFound(generation, seen.copy, age_s, seen.disk_free))
         return seen.pending
 
 

@@ -80,6 +80,7 @@ def status_view(job: Mapping[str, Any], show: Console) -> None:
         ("step", _number(job["step"])),
         ("checkpoint", _durable(job["durable"])),
         ("saving", escape(saving_text(job.get("saving")))),
+        *(("fit", escape(one_line(text))) for text in job.get("fit", ())),
         ("cost", f"{usd(cost['usd'])} so far; on demand {usd(cost['on_demand_usd'])}"),
         ("submitted", ago(job["submitted_age_s"])),
         ("storage", escape(f"{job['storage']}/jobs/{job['id']}")),
@@ -163,6 +164,8 @@ def plan_view(plan: Mapping[str, Any], show: Console, offers_max: int = 1000) ->
             f"[bold]{price(first['price_usd_h'])}[/]; on demand {on_demand}",
             soft_wrap=True,
         )
+    for text in plan.get("fit", ()):
+        show.print(escape(one_line(text)), soft_wrap=True)
     rows = [
         [
             escape(o["cloud"]),

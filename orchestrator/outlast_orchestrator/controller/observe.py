@@ -250,6 +250,7 @@ def cautious(limits: Sequence[Limits], default: Limits) -> Limits:
         launch_lag_s=max(one.launch_lag_s for one in limits),
         token_life_s=min(one.token_life_s for one in limits),
         boot_limit_s=max(one.boot_limit_s for one in limits),
+        notice_s=min((one.notice_s for one in limits if one.notice_s is not None), default=None),
         first_hour_free=all(one.first_hour_free for one in limits),
     )
 

@@ -8,7 +8,7 @@ The rules apply in this order, each in a file of `rules/`:
 2. machines      what the listings and the agents say of each machine; `gone` only with proof
 3. pointer       what the bucket says is what happened; nothing is planned on what can't be read
 4. people        what is wanted: run, pause, cancel, restart; the checkpoint chosen for it is held
-5. claimed       the attempt that owns the job: notices, silence, loss, draining
+5. claimed       the attempt that owns the job: notices, silence, loss, draining; does its state fit
 6. unclaimed     the attempt that waits for its turn: given up, or closed
 7. planning      the next attempt, and a machine for it
 8. orders        what each node is told
@@ -29,6 +29,7 @@ from outlast_orchestrator.core.rules.claimed import follow_claimed
 from outlast_orchestrator.core.rules.hold import hold_chosen
 from outlast_orchestrator.core.rules.machine_room import release_machines
 from outlast_orchestrator.core.rules.machines import watch_machines
+from outlast_orchestrator.core.rules.measures import watch_fit
 from outlast_orchestrator.core.rules.orders import give_orders
 from outlast_orchestrator.core.rules.people import heed_people, note_wish
 from outlast_orchestrator.core.rules.planning import plan
@@ -57,6 +58,7 @@ def decide(view: JobView, policy: Policy) -> Decision:
     heed_people(sheet)
     hold_chosen(sheet)
     follow_claimed(sheet)
+    watch_fit(sheet)
     follow_unclaimed(sheet)
     plan(sheet, policy)
     give_orders(sheet)

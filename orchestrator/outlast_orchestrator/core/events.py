@@ -59,6 +59,8 @@ class Kind(str, enum.Enum):
     RESTORE_PREFETCHED = "restore.prefetched"  # ahead of the claim
     SETUP_DONE = "setup.done"
     OUTPUTS_DONE = "outputs.done"
+    FIT_WARNING = "fit.warning"  # state against disk, a full save against the notice
+    FIT_MENDED = "fit.mended"
     STORAGE_TROUBLE = "storage.trouble"
     STORAGE_MENDED = "storage.mended"
     AGENT_FENCED = "agent.fenced"

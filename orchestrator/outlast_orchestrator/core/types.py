@@ -244,6 +244,10 @@ class Progress:
     pending_start_from: ManifestRef | None = None
     hold: str = ""  # the checkpoint for which a hold may lie in the bucket, for a restart from it
     hold_done: bool = False  # … and does
+    state_bytes: int | None = None  # of a checkpoint, and how long one takes, as last measured
+    save_s: float | None = None
+    upload_s: float | None = None
+    unfit: tuple[str, ...] = ()  # misfits with disk or notice that people have heard of
     restored: bool = False  # from a backup, and not compared with the pointer yet
 
 

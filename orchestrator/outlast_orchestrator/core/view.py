@@ -164,6 +164,7 @@ class Limits:
     prepare_limit_s: float
     drain_limit_s: float
     instance_life_max_s: float
+    notice_s: float | None = None  # how long before the end the cloud warns, at best; None: not known
     first_hour_free: bool = False  # the cloud charges nothing if *it* ends a spot instance in its first hour
     orphan_grace_s: float = 600.0  # a machine of an unknown job is watched for so long before it is ended
 

@@ -54,6 +54,7 @@ LIMITS = Limits(
     silent_after_s=180.0,
     launch_lag_s=LAUNCH_LAG_S,
     token_life_s=1500.0,
+    notice_s=120.0,
     boot_limit_s=900.0,
     prepare_limit_s=3600.0,
     drain_limit_s=180.0,

@@ -12,9 +12,19 @@ from fastapi.concurrency import run_in_threadpool
 from outlast.protocol.objects import ManifestRef
 from outlast_orchestrator.core.errors import StoreError, UserError
 from outlast_orchestrator.core.events import Event, Kind
+from outlast_orchestrator.core.fit import Load, words
 from outlast_orchestrator.core.place import NotNow, place
 from outlast_orchestrator.core.ports import Policy
-from outlast_orchestrator.core.types import Attempt, Instance, Job, JobState, Market, Offer
+from outlast_orchestrator.core.types import (
+    Attempt,
+    Instance,
+    InstancePhase,
+    Job,
+    JobState,
+    Market,
+    Offer,
+    Progress,
+)
 from outlast_orchestrator.jobfile.load import parse_spec, to_job
 from outlast_orchestrator.web import wishes
 from outlast_orchestrator.web.asks import JOB_ID_BYTES, PlanAsk, RestartAsk, SubmitAsk, UpdateAsk, WishAsk
@@ -61,6 +71,7 @@ class JobDesk:
             "offers": [offer_json(o) for o in policy(job, fitting, 0.0)],
             "market": [m.value for m in job.want.markets],
             "saves_against_on_demand": _saving(placed.offer) if not isinstance(placed, NotNow) else None,
+            "fit": self._fit(ask.name, job, sorted({offer.cloud for offer in fitting})),
         }
 
     def submit(self, ask: SubmitAsk) -> dict[str, Any]:
@@ -116,7 +127,23 @@ class JobDesk:
         heard, now_at = self._s.nodes.heard(), self._s.clock.wall_s()
         head = summary(job, progress, attempts, instances, heard, now_at)
         wake_s = self._s.next_wake_s(job.id)
-        return status(head, job, progress, attempts, instances, heard, now_at, wake_s)
+        clouds = sorted({i.request.offer.cloud for i in instances if i.phase is not InstancePhase.GONE})
+        about = status(head, job, progress, attempts, instances, heard, now_at, wake_s)
+        return {**about, "fit": self._fit(job.name, job, clouds)}
+
+    def _fit(self, name: str, job: Job, clouds: Sequence[str]) -> list[str]:
+        """By what this job, or else the newest one of its name, has measured."""
+        known = self._s.store.job(job.id) or self._s.store.job(name)
+        rows = [row for row in self._s.store.progress() if known is not None and row.job == known.id]
+        measured = rows[0] if rows else Progress(job.id)
+        loads = [
+            Load(
+                cloud, self._s.notice_s(cloud), measured.state_bytes, measured.save_s, measured.upload_s,
+                job.want.disk_gb,
+            )
+            for cloud in clouds
+        ]  # fmt: skip
+        return list(dict.fromkeys(text for load in loads for text in words(load)))
 
     def events(self, job: Job | None, after: int, last: int, limit: int) -> list[dict[str, Any]]:
         now_at = self._s.clock.wall_s()

@@ -36,6 +36,7 @@ class Services:
     policies: Mapping[str, Policy] = field(default_factory=dict)
     orphans: Callable[[], list[Seen]] = list  # machines with our tag that no record owns; slow
     next_wake_s: Callable[[str], float | None] = _unknown_wake  # from now until that job is looked at again
+    notice_s: Callable[[str], float | None] = _unknown_wake  # by cloud: how long before the end it warns
     leading: Callable[[], bool] = _leading
 
     def find(self, name_or_id: str) -> Job:
