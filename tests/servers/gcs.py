@@ -22,6 +22,7 @@ from xml.sax.saxutils import escape
 BUCKET = "test"
 TOKEN = "a-token"
 KEYS = {"bearer_token": TOKEN}
+WATCHER = {"bearer_token": "a-watcher"}  # is never refused: for a test that looks on
 PAGE = 1_000
 
 
@@ -53,6 +54,7 @@ class GcsServer:
     versioning: bool = False
     careless: bool = False  # ignores conditions
     race_s: float = 0.0  # looks at a condition, and writes only so much later
+    refuses: tuple[int, str] | None = None  # how every request is answered, but a watcher's
     forbidden: frozenset[str] = frozenset()  # methods that these rights do not allow
     headers: list[dict[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -122,7 +124,10 @@ class Handler(BaseHTTPRequestHandler):
         bucket, _, key = unquote(parts.path).lstrip("/").partition("/")
         self.gcs.headers.append(dict(self.headers))
         try:
-            if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
+            if self.gcs.refuses is not None and token == TOKEN:
+                raise Refusal(*self.gcs.refuses)
+            if token not in (TOKEN, WATCHER["bearer_token"]):
                 raise Refusal(401, "AuthenticationRequired")
             if self.command in self.gcs.forbidden:
                 raise Refusal(403, "AccessDenied")

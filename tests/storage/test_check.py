@@ -72,7 +72,7 @@ def test_a_gcs_bucket_that_is_fit(gcs: GcsServer) -> None:
     rules = {"expiry": UNKNOWN, "unfinished uploads": UNKNOWN, "old versions": OK}
     # A bare token can't sign a URL: said as it is, and never taken for a refusal.
     assert _verdicts(findings) == {"clock": OK, **TRIED, "damaged upload": UNKNOWN, **rules}
-    assert "can't sign a URL" in _found(findings, "damaged upload").told
+    assert "sign a URL, and these can't" in _found(findings, "damaged upload").told
     assert "gcloud storage buckets describe gs://test" in _found(findings, "expiry").mend
     assert gcs.objects == {}
 

@@ -46,12 +46,15 @@ def _remember(url: str) -> Path:
 
 def _show(rows: Sequence[Mapping[str, Any]], fit: bool, file: Path | None) -> None:
     render.console().print(render.storage_table(rows))
+    mends: dict[str, list[str]] = {}
     for row in rows:
         if row["mend"]:
-            output.say(f"{row['check']}: {row['mend']}")
+            mends.setdefault(row["mend"], []).append(row["check"])
+    for mend, checks in mends.items():
+        output.say(f"{', '.join(checks)}: {mend}")
     if not fit:
         output.say("jobs can't run safely there: mend what is marked bad, then try again")
     elif file is None:
         output.say("jobs can run there")
     else:
-        output.say(f"jobs can run there; {file} says so from now on, for jobs that name no storage")
+        output.say(f"jobs can run there; {file} says so from now on, for new jobs")

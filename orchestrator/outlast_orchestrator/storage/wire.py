@@ -81,9 +81,14 @@ def damage(place: Place, nonce: str) -> Finding:
     if place.kind == "az":
         headers["x-ms-blob-type"] = "BlockBlob"
     try:
-        reply = ask("PUT", place.store.signed_url("PUT", key), headers, nonce.encode())
-    except (OSError, http.client.HTTPException, BucketError) as error:
-        return unknown(name, f"{error}", "checking it takes keys that can sign a URL")
+        url = place.store.signed_url("PUT", key)
+    except BucketError:
+        told = "it takes keys that can sign a URL, and these can't"
+        return unknown(name, told, "check with an access key, or with a service account's key file")
+    try:
+        reply = ask("PUT", url, headers, nonce.encode())
+    except (OSError, http.client.HTTPException) as error:
+        return unknown(name, f"the store does not answer: {error or type(error).__name__}")
     if reply.code in _DAMAGED:
         return ok(name, f"refused ({reply.code})")
     if reply.status >= 300:
