@@ -91,7 +91,7 @@ def _without_work(view: AgentView, over: Assignment | None) -> Decision:
     if over is None:
         return Decision((), "waiting for an assignment")
     limit_s = view.pace.fenced_off_s if over.over is AgentState.FENCED else view.pace.over_off_s
-    if view.now_s - over.over_s >= limit_s and not view.powering_off:
+    if view.now_s - over.over_s >= limit_s and not view.powering_off and not view.alone:
         why = f"{over.over_why}; no new assignment for {limit_s:.0f} s"
         return Decision((PowerOff(why),), why)
     return Decision((), over.over_why)

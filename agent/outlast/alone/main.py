@@ -156,13 +156,13 @@ class _Run:
 
 
 class _Nobody:
-    """The port `Power`: this machine is a person's, and stays on."""
+    """The port `Power`: this machine is a person's, and a lone agent never asks."""
 
     def __init__(self, log: FileLog) -> None:
         self._log = log
 
     def off(self, why: str) -> None:
-        self._log.say(f"nothing to do: {why}")
+        self._log.say(f"this machine stays on: {why}")
 
 
 def _work(options: Options, environment: Mapping[str, str]) -> Work:

@@ -264,6 +264,15 @@ def test_without_a_controller_a_lost_lease_ends_the_process_once_the_trainer_is_
     assert only(decide(scene.view).acts, Exit).code != 0
 
 
+def test_without_a_controller_no_machine_is_switched_off_when_the_work_is_over() -> None:
+    scene = Scene().running()
+    scene.view = replace(scene.view, alone=True)
+    scene.told(ASSIGN, STOP)
+    scene.dies()
+    released(scene)
+    assert none_of(scene.later(10_000.0), PowerOff)
+
+
 def test_a_save_is_asked_for_when_the_interval_is_over() -> None:
     work = replace(WORK, checkpoint=CheckpointPlan(every_s=30.0))
     scene = Scene().running()
