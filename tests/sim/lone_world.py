@@ -212,7 +212,7 @@ class LoneWorld:
         if pointer is None or pointer.state is not PointerState.ENDED:
             return False
         self.ended_s = self.ended_s or self.clock.now_s
-        return self.clock.now_s > self.ended_s + 2 * 3600.0
+        return self.clock.now_s > self.ended_s + 3600.0
 
     def able_since_s(self, machine: str) -> float:
         place = next(place for place in self.places if place.name == machine)

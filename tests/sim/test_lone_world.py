@@ -13,8 +13,8 @@ from outlast.bucket.manifest import hash_bytes
 from outlast.protocol.objects import PointerState, job_prefix
 from outlast_orchestrator.simulate.trainer import final_state
 
-SEEDS = int(os.environ.get("OUTLAST_SEEDS", "300")) // 25
-CHUNK = 4
+SEEDS = int(os.environ.get("OUTLAST_SEEDS", "300")) // 50
+CHUNK = 3
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
