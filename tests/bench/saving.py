@@ -46,9 +46,16 @@ class State:
         self.tensors = state
 
 
+def place() -> Path:
+    """On the repository's disk, where git does not look: the place for temporary files may be memory."""
+    folder = Path("bench").absolute()
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def save_stall() -> list[Figure]:
     """How long `step` keeps the training when a save begins, over a warm memcpy of the same bytes."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory(dir=place()) as folder:
         checkpointer = outlast.Checkpointer(state=State(), dir=folder, every=1, keep=1)
         source, target = torch.randn(GIB // 4), torch.zeros(GIB // 4)
         checkpointer.save(0)  # touches the arena
@@ -68,7 +75,7 @@ def save_stall() -> list[Figure]:
 
 def save_durable() -> list[Figure]:
     """A save with its hash until it is durable, over a plain write and fsync of the same bytes."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory(dir=place()) as folder:
         root = Path(folder)
         checkpointer = outlast.Checkpointer(state=State(), dir=root / "saves", every=None, keep=1)
         block = os.urandom(WRITE_BYTES)
@@ -89,7 +96,7 @@ def save_durable() -> list[Figure]:
 
 def frozen_second_upload() -> Figure:
     """Of the bytes of a state that is 95 % frozen, the share that a second save sends."""
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory(dir=place()) as folder:
         share = second_upload_share(Path(folder), FROZEN_BYTES)
     return lower("frozen_second_upload", 100 * share, "% of the bytes", 5.5)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tests.agent.node.agent_kit import Bench, assign
 from tests.bench.figure import Figure
+from tests.bench.saving import place
 
 from outlast.protocol.messages import Permission
 
@@ -48,7 +49,7 @@ outlast.done()
 
 
 def save_throughput() -> Figure:
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder, closing(Bench(Path(folder))) as bench:
+    with tempfile.TemporaryDirectory(dir=place()) as folder, closing(Bench(Path(folder))) as bench:
         script, result = Path(folder) / "train.py", Path(folder) / "result.json"
         script.write_text(TRAINER)
         root = Path(__file__).parents[2]
