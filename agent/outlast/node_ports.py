@@ -136,6 +136,7 @@ class SaveSeen:
     copy: StableCopy | None = None  # the newest complete save not handed out before
     discarded: tuple[str, ...] = ()  # one line each: what was seen and why it can't be used
     pending: bool = False  # something is there that is not complete yet
+    warnings: tuple[str, ...] = ()  # one line each: what a person should hear
     disk_free: int | None = None  # bytes, on the folder's disk, when a copy was found
 
 

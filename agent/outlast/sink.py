@@ -46,12 +46,16 @@ class FolderSink:
     """Files arrive under `staging/<key>` and go as one folder to `place_of(manifest)`.
 
     Both must be on one file system. Files that a manifest does not name never reach the place. What lies in
-    the place already is linked, looked at, and kept where it is right.
+    the place already is linked, looked at, and kept where it is right. Plain files, whose place is `shared`
+    itself, are moved into it one by one: what else lies there is not theirs.
     """
 
-    def __init__(self, staging: Path, place_of: Callable[[Manifest], Path]) -> None:
+    def __init__(
+        self, staging: Path, place_of: Callable[[Manifest], Path], shared: Path | None = None
+    ) -> None:
         self._staging = staging
         self._place_of = place_of
+        self._shared = shared
         self._breaking = threading.Lock()
 
     def open(self, manifest: Manifest, entry: FileEntry) -> bool:
@@ -130,11 +134,14 @@ class FolderSink:
         for folder, _, _ in os.walk(new, topdown=False):
             _sync(Path(folder))
         target.parent.mkdir(parents=True, exist_ok=True)
-        aside = self._staging / f"{manifest.name}.old"
-        _remove(aside)
-        with suppress(FileNotFoundError):
-            os.rename(target, aside)
-        os.rename(new, target)
+        if target == self._shared:
+            _move_into(target, new, manifest)
+        else:
+            aside = self._staging / f"{manifest.name}.old"
+            _remove(aside)
+            with suppress(FileNotFoundError):
+                os.rename(target, aside)
+            os.rename(new, target)
         _sync(target.parent)
         for left in self._staging.iterdir():
             _remove(left)
@@ -147,6 +154,17 @@ class FolderSink:
 
     def _new(self, manifest: Manifest) -> Path:
         return self._staging / f"{manifest.name}.new"
+
+
+def _move_into(target: Path, new: Path, manifest: Manifest) -> None:
+    """A crash in between does no harm: nothing is resumed from before a restore has come to its end."""
+    for entry in manifest.files:
+        file = target / entry.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.is_dir() and not file.is_symlink():
+            shutil.rmtree(file)
+        os.rename(new / entry.path, file)
+        _sync(file.parent)
 
 
 def _info(path: Path) -> os.stat_result | None:

@@ -57,6 +57,15 @@ WRONG = [
     ("outputs: [../secret]", 2, "outputs.0: '../secret' must be a path inside the working folder"),
     ("outputs: [/etc]", 2, "outputs.0: '/etc' must be a path inside the working folder"),
     ("checkpoint: {dir: .}", 2, "checkpoint.dir: must be a folder of its own"),
+    ("checkpoint: {pattern: ''}", 2, "checkpoint.pattern.0: is empty; write a glob such as step_*.pt"),
+    (
+        "checkpoint: {pattern: [a, ../b]}",
+        2,
+        "checkpoint.pattern.1: '../b' must be a glob inside checkpoint.dir",
+    ),
+    ("checkpoint: {pattern: /tmp/*.pt}", 2, "checkpoint.pattern.0: '/tmp/*.pt' must be a glob inside"),
+    ("checkpoint: {pattern: 'a**/b'}", 2, "checkpoint.pattern.0: 'a**/b': ** stands for folders"),
+    ("checkpoint: {pattern: 'step[0.pt'}", 2, "checkpoint.pattern.0: 'step[0.pt' has a bracket without"),
     ("checkpoint: {signal: KILL}", 2, "checkpoint.signal: 'KILL' is no signal to save on"),
     ("checkpoint: {resume_args: '--from {path}'}", 2, "checkpoint.resume_args: {path} is not known here"),
     ("env: {OUTLAST_STEP: 1}", 2, "env.OUTLAST_STEP: 'OUTLAST_STEP' is reserved"),
@@ -214,8 +223,8 @@ labels: {team: x}
 max_duration: 1h30m
 resources: {gpus: [H100:8, L4], clouds: local, regions: here, market: spot-with-fallback,
             price_max_usd_h: 3, disk_gb: 7}
-checkpoint: {dir: ck, every: 45s, keep: 5, resume_args: "--from {resume_from}", signal: sigterm,
-             upload_mbps_max: 250}
+checkpoint: {dir: ck, pattern: "run/*.pt", every: 45s, keep: 5, resume_args: "--from {resume_from}",
+             signal: sigterm, upload_mbps_max: 250}
 retry: {max_failures: 0, exit_codes: {fatal: [2], retryable: [75]}}
 """
     (tmp_path / "t.py").touch()
@@ -232,6 +241,7 @@ retry: {max_failures: 0, exit_codes: {fatal: [2], retryable: [75]}}
     work, plan = job.work, job.work.checkpoint
     assert (work.name, work.owner, work.revision, work.code) == ("n", "o", 2, "code/x")
     assert (work.run, work.setup, work.env, work.outputs) == ("python t.py", "make", {"A": "b"}, ("out",))
+    assert plan.pattern == ("run/*.pt",)
     assert (plan.dir, plan.every_s, plan.keep, plan.resume_args) == ("ck", 45.0, 5, "--from {resume_from}")
     assert (plan.signal, plan.upload_mbps_max) == ("TERM", 250.0)
     retry = job.retry

@@ -59,9 +59,10 @@ class NodeWorkplace:
         )
 
     def sink(self, work: Work) -> Sink:
-        watcher = Watcher(work.checkpoint, self._checkpoint_dir(work))
+        root = self._checkpoint_dir(work)
+        watcher = Watcher(work.checkpoint, root)
         return FolderSink(
-            self._home.restoring, lambda manifest: watcher.resume_path(manifest.step, manifest.kind)
+            self._home.restoring, lambda manifest: watcher.resume_path(manifest.step, manifest.kind), root
         )
 
     def resume_from(self, work: Work, manifest: Manifest) -> str:

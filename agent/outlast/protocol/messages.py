@@ -116,6 +116,7 @@ class CheckpointPlan:
     """The job file's `checkpoint:` as the node needs it."""
 
     dir: str = "checkpoints"
+    pattern: tuple[str, ...] = ()  # globs in `dir`: only what matches is a checkpoint; (): whatever is known
     every_s: float | None = None  # None: the trainer's own rhythm
     auto: bool = False  # the agent chooses the interval, from what it measures
     keep: int = 3

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -41,20 +41,26 @@ class FoundFile:
 class Candidate:
     """Something in the trainer's folder that may be, or become, a checkpoint.
 
-    `key` is its name in the folder: a subfolder's, or that of a group of plain files.
+    `key` is its path in the folder: a subfolder's, a file's, or the name of a group of plain files.
     """
 
-    kind: str
+    kind: str  # as a manifest says it: the kind's name, with the place behind a colon unless it is the usual
     key: str
-    step: int | None  # None: the name has no number, and the trainer overwrites it in place
-    at: Path  # the folder, or the folder that the plain files lie in
-    files: tuple[Path, ...] = ()  # of a group; a folder's are found by walking it
+    step: int | None  # None: nothing says it, and the trainer overwrites it in place
+    at: Path  # the folder, or the one that the paths of `files` are relative to
+    files: tuple[Path, ...] = ()  # of a file or a group; a folder's are found by walking it
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """What is moved when it is moved."""
+        return self.files or (self.at,)
 
 
 @dataclass(frozen=True)
 class Complete:
     confidence: Confidence
     why: str
+    warning: str = ""  # it can be resumed from, but a person should know this
 
 
 @dataclass(frozen=True)
@@ -102,23 +108,43 @@ class Look:
     exited_badly: bool = False  # the trainer crashed or was killed: half a save may lie there for ever
     ended_well: bool = False  # the trainer ended with 0: nobody writes any more
     names: frozenset[str] | None = None  # of the last committed one of this kind, numbers aside
+    patient: bool = False  # this folder's checkpoints have a marker: one without may be half of such a one
+
+
+@dataclass(frozen=True)
+class Tracker:
+    """A small file in the checkpoint folder that names the newest checkpoint, for the framework to read."""
+
+    path: str
+    body: bytes
 
 
 class Kind(Protocol):
-    """One framework's way to lay out checkpoints. Kept in the tuple `kinds.ALL`, strongest first."""
+    """One framework's way to lay out checkpoints. Kept in the tuple `kinds.ALL`, strongest first.
+
+    It has no memory, and changes nothing: what it says rests on the files alone.
+    """
 
     name: str
+    strong: bool  # the framework says itself when a save is whole: that holds after a crash, too
     may_link: bool  # its files are only ever replaced by rename: a hard link can't be written through
 
-    def candidates(self, root: Path, entries: tuple[Path, ...]) -> list[Candidate]: ...
+    def candidates(self, root: Path, entries: tuple[Path, ...]) -> list[Candidate]:
+        """Which of `entries`, all somewhere under `root`, look like this kind's, by name and contents."""
+
+    def chosen(self, found: Sequence[Candidate]) -> Sequence[Candidate]:
+        """Those of its candidates in one folder that are worth saving."""
 
     def complete(self, candidate: Candidate, files: tuple[FoundFile, ...], look: Look) -> Verdict: ...
 
     def identity(self, candidate: Candidate, files: tuple[FoundFile, ...]) -> object:
         """Equal for two looks at one checkpoint, different once another was written over it."""
 
-    def folder_name(self, step: int, kind: str) -> str:
-        """Where restore must put a checkpoint of that kind, relative to the root; "": the root itself."""
+    def place(self, step: int, kind: str) -> str:
+        """Where restore must put such a checkpoint, relative to the root; "": each file by its own path."""
+
+    def tracker(self, step: int, kind: str) -> Tracker | None:
+        """What the framework reads in order to find it. Then the trainer is told the root to resume from."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +159,8 @@ class Found:
     may_link: bool
     why: str
     names: frozenset[str] = frozenset()  # of its files, the step's number put aside
+    key: str = ""  # of the candidate
+    warning: str = ""
 
     @property
     def bytes(self) -> int:

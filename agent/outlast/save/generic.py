@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from outlast.protocol.objects import Confidence
@@ -155,6 +156,9 @@ def complete(candidate: Candidate, files: tuple[FoundFile, ...], look: Look) -> 
     """The generic rule. It never confirms anything new after an abnormal exit of the trainer."""
     if look.exited_badly:
         return Broken("the trainer ended badly, and nothing in the folder says that this save was finished")
+    patience_s = look.quiet_s * OTHER_NAMES_QUIET_FACTOR
+    if look.patient:
+        look = replace(look, quiet_s=patience_s)
     waiting = settled(candidate, files, look)
     if waiting is not None:
         return waiting
@@ -165,7 +169,6 @@ def complete(candidate: Candidate, files: tuple[FoundFile, ...], look: Look) -> 
     if missing:
         absent = f"{sorted(missing)[0]} was in the checkpoint before, but is not in this one"
         looks = tuple((file.path, file.stamp) for file in files)
-        patience_s = look.quiet_s * OTHER_NAMES_QUIET_FACTOR
         if not look.ended_well and look.quiet.quiet_s(candidate.key, looks, look.now_s) < patience_s:
             return NotYet(absent)
         return Complete(Confidence.HEURISTIC, f"quiet and whole, though {absent}")

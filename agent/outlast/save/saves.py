@@ -16,10 +16,12 @@ from outlast.save.gate import Gate, Verdict
 from outlast.save.stable_copy import Changed, NoCopy, guarded, stable_copy
 from outlast.save.tidy import Keep, set_aside, tidy_before_start
 from outlast.save.types import StableCopy
+from outlast.save.unseen import overdue, told
 from outlast.save.watch import QUIET_S, Watcher
 
 NONCE_BYTES = 4
 HANDED_MAX = 16
+PROBE = ".outlast-can-write"
 
 
 class FolderSaves:
@@ -41,6 +43,7 @@ class FolderSaves:
         self._watcher: Watcher | None = None
         self._label = ""
         self._before: str | None = None  # gate text of the newest durable checkpoint
+        self._begun_s: float | None = None  # None: a checkpoint was seen, or it was told that none was
         self._handed: dict[str, Found] = {}  # by the copy's own mark, until it is durable
 
     def begin(self, work: Work, resume: Manifest | None, label: str) -> tuple[str, ...]:
@@ -48,16 +51,16 @@ class FolderSaves:
         if resume is not None:
             keep = Keep(resume.step, resume.kind, frozenset(file.path for file in resume.files))
         try:
-            root.mkdir(parents=True, exist_ok=True)
-            lines = tidy_before_start(root, keep, label)
+            _make_usable(root)
+            lines = tidy_before_start(root, keep, label, work.checkpoint.pattern)
         except OSError as error:
-            raise NodeTrouble("trainer", f"the checkpoint folder {root} can't be tidied: {error}") from error
+            raise NodeTrouble("trainer", f"the checkpoint folder {root} can't be used: {error}") from error
         self._watcher = Watcher(work.checkpoint, root, self._quiet_s)
         self._watcher.begin()
         if resume is not None:
             paths = [file.path for file in resume.files]
             self._watcher.know(resume.step, resume.kind, paths, resume.bytes)
-        self._label, self._handed = label, {}
+        self._label, self._handed, self._begun_s = label, {}, self._runtime.monotonic_s()
         self._before = None if resume is None else resume.gate
         return tuple(lines)
 
@@ -72,6 +75,7 @@ class FolderSaves:
             step_hint=look.step,
         )
         discarded = list(self._watcher.complaints())
+        warnings = self._unseen(self._watcher, found, look)
         copy: StableCopy | None = None
         for one in reversed(found):
             if copy is not None:
@@ -79,7 +83,20 @@ class FolderSaves:
                 continue
             copy = self._take(self._watcher, one, discarded)
         free = None if copy is None else _free(self._watcher.root)
-        return SaveSeen(copy, tuple(discarded), pending=bool(self._watcher.waiting), disk_free=free)
+        return SaveSeen(copy, tuple(discarded), bool(self._watcher.waiting), warnings, free)
+
+    def _unseen(self, watcher: Watcher, found: list[Found], look: SaveLook) -> tuple[str, ...]:
+        """Told once: a training whose saves are not recognised would be lost with its machine."""
+        if found:
+            self._begun_s = None
+        if self._begun_s is None or look.exited_badly or look.ended_well:
+            return ()
+        trained_s = self._runtime.monotonic_s() - self._begun_s
+        if not overdue(watcher.plan, trained_s):
+            return ()
+        self._begun_s = None
+        names = [path.name for path in watcher.root.iterdir()] if watcher.root.is_dir() else []
+        return (told(watcher.plan, str(watcher.root), names, watcher.waiting, trained_s),)
 
     def committed(self, copy: StableCopy) -> None:
         found = self._handed.pop(_mark(copy), None)
@@ -96,6 +113,8 @@ class FolderSaves:
             discarded.append(copied.why)
             watcher.forget(found)
             return None
+        if found.warning:
+            discarded.append(f"step {found.step} is used, but {found.warning}")
         result = self._gate.check(copied, self._before)
         if result.verdict is Verdict.QUARANTINE:
             copied.drop()
@@ -123,6 +142,14 @@ def _free(root: Path) -> int | None:
         return shutil.disk_usage(root).free
     except OSError:
         return None  # unknown: whoever has trouble with this disk tells it himself
+
+
+def _make_usable(root: Path) -> None:
+    """Before a trainer has trained for hours it is known that it can save here. Raises OSError."""
+    root.mkdir(parents=True, exist_ok=True)
+    probe = root / PROBE
+    probe.touch()
+    probe.unlink()
 
 
 def _mark(copy: StableCopy) -> str:

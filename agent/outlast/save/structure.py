@@ -39,7 +39,7 @@ def trouble_of(name: str, size: int, read: Read) -> str:
     try:
         if name.endswith(".safetensors"):
             safetensors_header(size, read)
-        elif name.endswith((".pt", ".pth", ".bin", ".ckpt")):
+        elif name.endswith((".pt", ".pth", ".bin", ".ckpt", ".pkl")):
             _check_torch(size, read)
         elif name.endswith(".index.json"):
             json.loads(bytes(read(0, size)))

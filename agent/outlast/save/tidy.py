@@ -5,15 +5,14 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from outlast.save.found import Candidate, Complete, Kind, Look, QuietMemory
-from outlast.save.generic import UNFINISHED_SUFFIXES, files_of
-from outlast.save.kinds import kind_named
-from outlast.save.marker import UNFINISHED_PREFIX
-from outlast.save.watch import candidates
+from outlast.save.generic import files_of
+from outlast.save.kinds import MARKED, kind_named
+from outlast.save.kinds.marked import text_of
+from outlast.save.places import Claimed, begun, candidates, hollow
 
 LABELS_KEPT = 2  # so that a node that restarts its trainer for weeks does not fill its disk
 CAME_ALONG = "came-along.json"
@@ -28,40 +27,67 @@ class Keep:
     paths: frozenset[str]
 
 
-def tidy_before_start(root: Path, keep: Keep | None, label: str) -> list[str]:
+def tidy_before_start(root: Path, keep: Keep | None, label: str, pattern: tuple[str, ...] = ()) -> list[str]:
     """Moves incomplete saves, and saves not older than `keep`, to `<root>.aside/<label>/`; one line each.
 
-    A framework that resumes from the highest number would take a torn or an abandoned one. What was in
-    the folder before the first trainer started here (base weights that came with the code) stays. Safe to
-    repeat. Raises OSError.
+    A framework that resumes from the highest number would take a torn or an abandoned one; one that has a
+    file that names the newest gets it rewritten. What was in the folder before the first trainer started
+    here (base weights that came with the code) stays. Safe to repeat. Raises OSError.
     """
     aside = root.with_name(root.name + ".aside")
-    here = candidates(root)
+    here = candidates(root, pattern)
     came_along = _came_along(aside, root, here, keep)
-    moves: list[tuple[Path, str]] = []
+    moves: dict[Path, str] = {}
     for kind, candidate in here:
         why = _unwanted(kind, candidate, keep)
-        paths = candidate.files or (candidate.at,)
-        stay = {p for p in paths if p.name in came_along or _kept(p, root, candidate, keep)}
-        moves += [(path, why) for path in paths if why and path not in stay]
-    for entry in sorted(root.iterdir()) if root.is_dir() else ():
-        if entry.name.startswith(UNFINISHED_PREFIX) or entry.name.endswith(UNFINISHED_SUFFIXES):
-            moves.append((entry, "a write that was not finished"))
-    lines = [_move(path, aside / label, why) for path, why in moves]
+        for path in candidate.paths if why else ():
+            if path.relative_to(root).as_posix() not in came_along and not _kept(path, root, keep):
+                moves[path] = why
+    for path in hollow(root, here):
+        if not _kept(path, root, keep):
+            moves[path] = "it is empty: a save that was killed as it began"
+    moves.update(dict.fromkeys(begun(root), "a write that was not finished"))
+    lines = [_move(root, path, aside / label, why) for path, why in moves.items()]
+    lines += _point(root, keep, aside / label)
     _drop_old_labels(aside)
     return lines
 
 
 def set_aside(root: Path, path: Path, label: str, why: str) -> str:
     """Moves one checkpoint out of the trainer's sight; returns a line that says so. Raises OSError."""
-    return _move(path, root.with_name(root.name + ".aside") / label, why)
+    return _move(root, path, root.with_name(root.name + ".aside") / label, why)
 
 
-def _kept(path: Path, root: Path, candidate: Candidate, keep: Keep | None) -> bool:
-    if keep is None or candidate.kind.split(":")[0] != keep.kind.split(":")[0]:
+def _kept(path: Path, root: Path, keep: Keep | None) -> bool:
+    """By its place alone: another version of the agent may have given its layout another name."""
+    if keep is None:
         return False
-    folder = kind_named(keep.kind).folder_name(keep.step, keep.kind)
-    return path == root / folder if folder else path.name in keep.paths
+    place = kind_named(keep.kind).place(keep.step, keep.kind)
+    return path == root / place if place else path.relative_to(root).as_posix() in keep.paths
+
+
+def _point(root: Path, keep: Keep | None, aside: Path) -> list[str]:
+    """The files from which a framework learns which checkpoint is the newest name the one that is kept."""
+    tracker = None if keep is None else kind_named(keep.kind).tracker(keep.step, keep.kind)
+    lines = []
+    if tracker is not None:
+        path = root / tracker.path
+        if text_of(path).encode() != tracker.body:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            fresh = path.with_name(f".{path.name}.new")
+            fresh.write_bytes(tracker.body)
+            os.replace(fresh, path)
+            lines.append(f"{tracker.path} names {tracker.body.decode()} now")
+    for kind in MARKED:
+        other = kind.tracker(0, kind.name)
+        path = root / (other.path if other is not None else "")
+        if other is None or (tracker is not None and tracker.path == other.path) or not path.is_file():
+            continue
+        said = text_of(path)
+        step = int(said) if said.isdigit() else 0
+        if said and not (root / said).exists() and not (root / kind.place(step, kind.name)).exists():
+            lines.append(_move(root, path, aside, f"it names {said}, which is not here any more"))
+    return lines
 
 
 def _unwanted(kind: Kind, candidate: Candidate, keep: Keep | None) -> str:
@@ -77,19 +103,17 @@ def _unwanted(kind: Kind, candidate: Candidate, keep: Keep | None) -> str:
     return "" if isinstance(verdict, Complete) else verdict.why
 
 
-def _came_along(
-    aside: Path, root: Path, here: Iterable[tuple[Kind, Candidate]], keep: Keep | None
-) -> frozenset[str]:
+def _came_along(aside: Path, root: Path, here: Claimed, keep: Keep | None) -> frozenset[str]:
     """The names that lay in the folder before anything was trained on this node; noted the first time."""
     note = aside / CAME_ALONG
     try:
         return frozenset(str(name) for name in json.loads(note.read_bytes()))
     except FileNotFoundError:
         names = sorted(
-            path.name
+            path.relative_to(root).as_posix()
             for _, candidate in here
-            for path in (candidate.files or (candidate.at,))
-            if not _kept(path, root, candidate, keep)
+            for path in candidate.paths
+            if not _kept(path, root, keep)
         )
     except ValueError:
         return frozenset()
@@ -100,13 +124,14 @@ def _came_along(
     return frozenset(names)
 
 
-def _move(path: Path, to: Path, why: str) -> str:
-    to.mkdir(parents=True, exist_ok=True)
-    target, number = to / path.name, 1
+def _move(root: Path, path: Path, to: Path, why: str) -> str:
+    key = path.relative_to(root)
+    target, number = to / key, 1
+    target.parent.mkdir(parents=True, exist_ok=True)
     while target.exists() or target.is_symlink():
-        target, number = to / f"{path.name}.{number}", number + 1
+        target, number = to / key.with_name(f"{key.name}.{number}"), number + 1
     path.rename(target)
-    return f"{path.name} moved to {target}: {why}"
+    return f"{key.as_posix()} moved to {target}: {why}"
 
 
 def _drop_old_labels(aside: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,35 +9,18 @@ from pathlib import Path
 from outlast.protocol.messages import CheckpointPlan
 from outlast.save.found import Broken, Candidate, Complete, Found, FoundFile, Kind, Look, NotYet, QuietMemory
 from outlast.save.generic import files_of, names_of
-from outlast.save.kinds import ALL, kind_named
+from outlast.save.kinds import kind_named
+from outlast.save.places import Claimed, candidates
 
 QUIET_S = 5.0
 ODD_SIZE = (0.5, 2.0)  # times the last committed one: worth a word, never a refusal
 
 
-def candidates(root: Path) -> list[tuple[Kind, Candidate]]:
-    """What in `root` may be a checkpoint, each claimed by the strongest kind that knows it."""
-    try:
-        with os.scandir(root) as listed:
-            entries = sorted(Path(e.path) for e in listed if not e.name.startswith("."))
-    except OSError:
-        return []
-    left = [entry for entry in entries if not _alias(root, entry)]
-    found: list[tuple[Kind, Candidate]] = []
-    for kind in ALL:
-        mine = kind.candidates(root, tuple(left))
-        found += [(kind, candidate) for candidate in mine]
-        taken = {path for candidate in mine for path in (candidate.files or (candidate.at,))}
-        left = [entry for entry in left if entry not in taken]
-    return found
-
-
-def _alias(root: Path, entry: Path) -> bool:
-    """A link such as `latest` to another entry: that one is looked at itself. Dangling ones go too."""
-    if not entry.is_symlink():
-        return False
-    target = Path(os.path.realpath(entry))
-    return not target.exists() or target.parent == Path(os.path.realpath(root))
+def _chosen(here: Claimed) -> Claimed:
+    by_kind: dict[Kind, list[Candidate]] = {}
+    for kind, candidate in here:
+        by_kind.setdefault(kind, []).append(candidate)
+    return [(kind, candidate) for kind, found in by_kind.items() for candidate in kind.chosen(found)]
 
 
 class Watcher:
@@ -53,34 +35,36 @@ class Watcher:
         self._names: dict[str, frozenset[str]] = {}  # kind → names of the last committed one
         self._bytes: int | None = None
         self._numbered = False
+        self._marked = False  # a checkpoint with a marker was seen here
         self._last_step = 0
         self._broken: dict[str, str] = {}
         self._complaints: list[str] = []
         self.waiting: dict[str, str] = {}  # candidates that are not complete yet, and why
 
+    def candidates(self) -> Claimed:
+        return candidates(self.root, self.plan.pattern)
+
     def begin(self) -> None:
         """A trainer is about to start: what lies in the folder now is not new."""
-        for kind, candidate in candidates(self.root):
+        for kind, candidate in self.candidates():
             files = files_of(candidate)
             if files is not None:
                 self._told[candidate.key] = kind.identity(candidate, files)
 
     def know(self, step: int, kind: str, paths: Iterable[str], size_bytes: int | None = None) -> None:
         """The last committed checkpoint: the next ones are held against its names and size."""
-        name = kind.split(":", 1)[0]
-        self._names[name] = names_of(paths, step)
+        self._names[kind.partition(":")[0]] = names_of(paths, step)
+        self._marked = self._marked or kind_named(kind).strong
         self._bytes = size_bytes
         self._last_step = max(self._last_step, step)
 
     def committed(self, found: Found) -> None:
-        self._names[found.kind.split(":", 1)[0]] = found.names
+        self._names[found.kind.partition(":")[0]] = found.names
         self._bytes = found.bytes
 
     def forget(self, found: Found) -> None:
         """It could not be copied or uploaded: the next look may find it again."""
-        for _, candidate in candidates(self.root):
-            if candidate.kind == found.kind and candidate.step in (found.step, None):
-                self._told.pop(candidate.key, None)
+        self._told.pop(found.key, None)
 
     def complaints(self) -> tuple[str, ...]:
         """What was seen and can't be used, one line each, told once."""
@@ -102,8 +86,8 @@ class Watcher:
         last step it told, for checkpoints whose name has no number.
         """
         look = Look(now_s, pids, self._quiet_s, self._quiet, exited_badly, ended_well)
-        all_here = candidates(self.root)
-        fresh = [(k, c, f) for k, c, f in self._with_files(all_here) if self._is_new(k, c, f)]
+        all_here = self.candidates()
+        fresh = [(k, c, f) for k, c, f in self._with_files(_chosen(all_here)) if self._is_new(k, c, f)]
         self._numbered = self._numbered or any(c.step is not None for _, c, _ in fresh)
         self.waiting = {}
         found: list[Found] = []
@@ -119,9 +103,7 @@ class Watcher:
         self._told = {key: value for key, value in self._told.items() if key in keys}
         return sorted(found, key=lambda f: (f.step, max(file.mtime_ns for file in f.files)))
 
-    def _with_files(
-        self, here: list[tuple[Kind, Candidate]]
-    ) -> Iterable[tuple[Kind, Candidate, tuple[FoundFile, ...]]]:
+    def _with_files(self, here: Claimed) -> Iterable[tuple[Kind, Candidate, tuple[FoundFile, ...]]]:
         for kind, candidate in here:
             files = files_of(candidate)
             if files is not None:
@@ -138,7 +120,8 @@ class Watcher:
         look: Look,
         step_hint: int | None,
     ) -> Found | None:
-        look = replace(look, names=self._names.get(kind.name))
+        self._marked = self._marked or kind.strong
+        look = replace(look, names=self._names.get(kind.name), patient=self._marked and not kind.strong)
         try:
             verdict = kind.complete(candidate, files, look)
         except FileNotFoundError:
@@ -184,14 +167,26 @@ class Watcher:
         if kind.may_link:
             files = tuple(replace(file, sealed=True) for file in files)
         return Found(
-            step, candidate.kind, verdict.confidence, candidate.at, files, kind.may_link, why, names
+            step, candidate.kind, verdict.confidence, candidate.at, files, kind.may_link, why, names,
+            candidate.key, self._once(kind, verdict.warning),
         )  # fmt: skip
+
+    def _once(self, kind: Kind, warning: str) -> str:
+        """Said of the first such save, not of every one."""
+        if not warning or self._broken.get(kind.name) == warning:
+            return ""
+        self._broken[kind.name] = warning
+        return warning
 
     def resume_path(self, step: int, kind: str) -> Path:
         """The folder that restore has to put the files of such a checkpoint into."""
-        return self.root / kind_named(kind).folder_name(step, kind)
+        return self.root / kind_named(kind).place(step, kind)
 
     def resume_from(self, step: int, kind: str, paths: Sequence[str]) -> Path:
-        """What the trainer is told to resume from: the folder, or the file if it is a single plain one."""
+        """What the trainer is told to resume from: the folder; the file if it is a single plain one; the
+        checkpoint folder itself, where a file of the framework's own says which one in it."""
+        tracker = kind_named(kind).tracker(step, kind)
+        if tracker is not None:
+            return (self.root / tracker.path).parent
         folder = self.resume_path(step, kind)
         return folder / paths[0] if folder == self.root and len(paths) == 1 else folder

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from outlast.bucket.manifest import BadManifest, read_manifest
-from outlast.news import SaveFound, SaveUnusable, Settled, Uploaded, UploadMoved
+from outlast.facts import TELL
+from outlast.news import FactSeen, SaveFound, SaveUnusable, Settled, Uploaded, UploadMoved
 from outlast.node_ports import NodeTrouble, SaveLook, Saves, Trainer
 from outlast.ports import Bucket, BucketError, Runtime, UploadCancelled
 from outlast.protocol.objects import FileEntry, Manifest, ManifestRef, checkpoint_name
@@ -104,6 +105,8 @@ class FinderTask:
         except NodeTrouble as error:
             self._post(SaveUnusable(generation, str(error)))
             return False
+        for why in seen.warnings:
+            self._post(FactSeen(TELL, why))
         for why in seen.discarded:
             self._post(SaveUnusable(generation, why))
         if seen.copy is not None:

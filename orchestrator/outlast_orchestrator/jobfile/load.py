@@ -127,6 +127,7 @@ def _work(spec: Spec, name: str, owner: str, code: str, revision: int) -> Work:
         outputs=spec.outputs,
         checkpoint=CheckpointPlan(
             dir=checkpoint.dir,
+            pattern=checkpoint.pattern,
             every_s=None if checkpoint.every == AUTO else _seconds(checkpoint.every),
             auto=checkpoint.every == AUTO,
             keep=checkpoint.keep,

@@ -84,6 +84,19 @@ def _check_folder(path: str) -> str:
     return path
 
 
+def _check_pattern(pattern: str) -> str:
+    if not pattern.strip():
+        raise ValueError("is empty; write a glob such as step_*.pt, or leave the key out")
+    if pattern.startswith(("/", "~")) or ".." in pattern.split("/") or "" in pattern.split("/"):
+        raise ValueError(f"{pattern!r} must be a glob inside checkpoint.dir, without '..'")
+    if any("**" in part and part != "**" for part in pattern.split("/")):
+        raise ValueError(f"{pattern!r}: ** stands for folders, between slashes only; write **/*.pt")
+    opened, closed = pattern.count("["), pattern.count("]")
+    if opened != closed:
+        raise ValueError(f"{pattern!r} has a bracket without its partner; write [[] for a real one")
+    return _check_characters(pattern)
+
+
 def _check_gpu(text: str) -> str:
     match = _GPU.fullmatch(text)
     if match is None or match[2] in ("0", "00"):
@@ -120,6 +133,9 @@ Gpus = Annotated[tuple[Annotated[StrictStr, AfterValidator(_check_gpu)], ...], B
 Paths = Annotated[
     tuple[Annotated[StrictStr, AfterValidator(_check_relative)], ...], BeforeValidator(_one_or_many)
 ]
+Patterns = Annotated[
+    tuple[Annotated[StrictStr, AfterValidator(_check_pattern)], ...], BeforeValidator(_one_or_many)
+]
 EnvName = Annotated[StrictStr, AfterValidator(check_env_name)]
 Value = Annotated[StrictStr, AfterValidator(_check_characters)]
 ExitCode = Annotated[StrictInt, Field(ge=1, le=255)]
@@ -142,6 +158,7 @@ class Resources(Section):
 
 class Checkpoint(Section):
     dir: Annotated[StrictStr, AfterValidator(_check_folder)] = "checkpoints"
+    pattern: Patterns = ()
     every: Rhythm | None = None
     keep: Annotated[StrictInt, Field(ge=1, le=1000)] = 3
     resume_args: Annotated[StrictStr, AfterValidator(_check_resume_args)] = ""

@@ -1,4 +1,7 @@
-"""Hugging Face Trainer's `checkpoint-<step>`: written in place, `trainer_state.json` last of rank 0."""
+"""Hugging Face Trainer's `checkpoint-<step>`, also with PEFT, FSDP, DeepSpeed and many ranks.
+
+It is written in place, `trainer_state.json` last of rank 0 – but with no barrier behind the other ranks.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ import json
 import re
 from pathlib import Path
 
-from outlast.protocol.objects import Confidence
-from outlast.save.found import Broken, Candidate, Complete, FoundFile, Look, NotYet, Verdict
-from outlast.save.generic import names_of, settled, torn
+from outlast.save.found import Candidate, FoundFile
+from outlast.save.kinds import deepspeed
+from outlast.save.kinds.dcp import dcp_folders, dcp_lacks
+from outlast.save.kinds.marked import TEXT_BYTES_MAX, MarkedFolder, gap, holds
 
 FOLDER = re.compile(r"checkpoint-(\d+)")
 STATE = "trainer_state.json"
@@ -19,62 +23,64 @@ TELLTALES = (
     "training_args.bin",
     "config.json",
     "adapter_config.json",
+    "adapter_model.safetensors",
+    "adapter_model.bin",
+    "pytorch_model_fsdp_0",
     "rng_state.pth",
     "rng_state_0.pth",
+    "checkpoint-is-incomplete.txt",
 )
-STATE_BYTES_MAX = 256 << 20
+OPTIMIZERS = ("optimizer.pt", "optimizer.bin")
 
 
-class HuggingFace:
+class HuggingFace(MarkedFolder):
     name = "huggingface"
-    may_link = False  # torch.save truncates in place: a link would share the torn inode
 
-    def candidates(self, root: Path, entries: tuple[Path, ...]) -> list[Candidate]:
-        del root
-        found = []
-        for entry in entries:
-            match = FOLDER.fullmatch(entry.name)
-            if match and any((entry / name).exists() for name in TELLTALES):
-                found.append(Candidate(self.name, entry.name, int(match.group(1)), entry))
-        return found
+    def claims(self, folder: Path) -> bool:
+        return FOLDER.fullmatch(folder.name) is not None and holds(folder, *TELLTALES)
 
-    def complete(self, candidate: Candidate, files: tuple[FoundFile, ...], look: Look) -> Verdict:
-        paths = {file.path for file in files}
+    def step_of(self, folder: Path) -> int | None:
+        match = FOLDER.fullmatch(folder.name)
+        return int(match[1]) if match else None
+
+    def lacking(self, candidate: Candidate, paths: dict[str, FoundFile]) -> str:
         if STATE not in paths:
-            return self._waiting(f"{STATE} is not there, and it is written last", look)
+            return f"{STATE} is not there, and it is written last"
         try:
-            state = json.loads((candidate.at / STATE).read_bytes()[:STATE_BYTES_MAX])
+            state = json.loads((candidate.at / STATE).read_bytes()[:TEXT_BYTES_MAX])
         except (UnicodeDecodeError, json.JSONDecodeError):
-            return self._waiting(f"{STATE} is not whole yet", look)
-        except FileNotFoundError:
-            return NotYet("it was deleted meanwhile")
+            return f"{STATE} is not whole yet"
         step = state.get("global_step") if isinstance(state, dict) else None
         if step != candidate.step:
-            return self._waiting(f"{STATE} says step {step}, the folder {candidate.step}", look)
-        waiting = settled(candidate, files, look)
-        if waiting is not None:
-            return self._waiting(waiting.why, look)
-        why = torn(files) or missing_shard(candidate.at, paths) or missing_rank(paths)
-        if why:
-            return self._waiting(why, look)
-        absent = (look.names or frozenset()) - names_of(paths, candidate.step)
-        if absent and look.exited_badly:
-            # Other ranks write after rank 0's marker, with no barrier: here the marker alone is too weak.
-            return Broken(f"{sorted(absent)[0]} was in the checkpoint before, and the trainer ended badly")
-        return Complete(Confidence.STRONG, f"{STATE} says step {step}, and every file is whole")
+            return f"{STATE} says step {step}, the folder {candidate.step}"
+        ranks = {int(match[1]) for match in map(RANK_STATE.fullmatch, paths) if match}
+        missing = gap(ranks)
+        if missing is not None:
+            return f"rng_state_{missing}.pth is not there"
+        return (
+            missing_shard(candidate.at, paths)
+            or dcp_lacks(candidate.at, paths)
+            or deepspeed.inner_lacks(candidate.at, paths, len(ranks) or None)
+        )
 
-    def _waiting(self, why: str, look: Look) -> Verdict:
-        return Broken(why) if look.exited_badly or look.ended_well else NotYet(why)
+    def vouches(self) -> str:
+        return f"{STATE} says so"
 
-    def identity(self, candidate: Candidate, files: tuple[FoundFile, ...]) -> object:
-        return (candidate.key, *(file.stamp for file in files if file.path == STATE))
+    def stamped(self, path: str) -> bool:
+        return path == STATE
 
-    def folder_name(self, step: int, kind: str) -> str:
-        del kind
+    def usual(self, step: int) -> str:
         return f"checkpoint-{step}"
 
+    def warning(self, paths: dict[str, FoundFile]) -> str:
+        inside = any(folder.startswith("optimizer") for folder in dcp_folders(paths))
+        inside = inside or any(path.endswith("_optim_states.pt") for path in paths)
+        if inside or any(name in paths for name in OPTIMIZERS):
+            return ""
+        return "it holds no state of the optimizer (save_only_model?): its momentum begins anew at a resume"
 
-def missing_shard(folder: Path, paths: set[str]) -> str:
+
+def missing_shard(folder: Path, paths: dict[str, FoundFile]) -> str:
     """A shard that an index names and that is not there, or "". Raises OSError."""
     for index in sorted(path for path in paths if path.endswith(".index.json")):
         try:
@@ -86,13 +92,4 @@ def missing_shard(folder: Path, paths: set[str]) -> str:
         for shard in shards:
             if prefix + shard not in paths:
                 return f"{prefix + shard}, which {index} names, is not there"
-    return ""
-
-
-def missing_rank(paths: set[str]) -> str:
-    """A rank whose random state is not there though a higher one's is, or ""."""
-    ranks = sorted(int(m.group(1)) for m in map(RANK_STATE.fullmatch, paths) if m)
-    for expected, rank in enumerate(ranks):
-        if expected != rank:
-            return f"rng_state_{expected}.pth is not there"
     return ""

@@ -8,20 +8,24 @@ from outlast.protocol.codec import FormatError
 from outlast.protocol.objects import Confidence
 from outlast.save.found import Broken, Candidate, Complete, FoundFile, Look, NotYet, Verdict
 from outlast.save.generic import torn
+from outlast.save.kinds.layout import Layout
 from outlast.save.marker import FORMAT, MARKER, folder_name, read_marker, step_of
+from outlast.save.naming import kind_text, place_in
 
 
-class Outlast:
+class Outlast(Layout):
     name = "outlast"
+    strong = True
     may_link = True
 
     def candidates(self, root: Path, entries: tuple[Path, ...]) -> list[Candidate]:
-        del root
-        return [
-            Candidate(self.name, entry.name, step_of(entry.name), entry)
-            for entry in entries
-            if step_of(entry.name) is not None and entry.is_dir() and (entry / MARKER).is_file()
-        ]
+        found = []
+        for entry in entries:
+            step = step_of(entry.name)
+            if step is not None and entry.is_dir() and (entry / MARKER).is_file():
+                key = entry.relative_to(root).as_posix()
+                found.append(Candidate(kind_text(self.name, key, entry.name), key, step, entry))
+        return found
 
     def complete(self, candidate: Candidate, files: tuple[FoundFile, ...], look: Look) -> Verdict:
         del look
@@ -45,6 +49,5 @@ class Outlast:
     def identity(self, candidate: Candidate, files: tuple[FoundFile, ...]) -> object:
         return (candidate.key, *(file.stamp for file in files if file.path == MARKER))
 
-    def folder_name(self, step: int, kind: str) -> str:
-        del kind
-        return folder_name(step)
+    def place(self, step: int, kind: str) -> str:
+        return place_in(kind, folder_name(step))

@@ -1,33 +1,18 @@
-"""Plain `torch.save` or safetensors files, single, in groups or in a folder: judged by the generic rule."""
+"""Any other folder with tensors, such as `step_100`, `epoch=3` or `last`: judged by the generic rule."""
 
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from outlast.save import generic
 from outlast.save.found import Candidate, FoundFile, Look, Verdict
+from outlast.save.kinds.layout import Layout
+from outlast.save.naming import SUFFIXES, UNNUMBERED_FOLDERS, number_in, number_of, numbered, place_in
 
-SUFFIXES = (".pt", ".pth", ".safetensors", ".ckpt", ".bin", ".distcp")
 FOLDER_LOOK_DEPTH = 3
-UNNUMBERED_FOLDERS = frozenset({"last", "latest", "current", "checkpoint", "ckpt", "model", "state"})
-WORDS = "checkpoint|ckpt|global_?step|step|iteration|iter|epoch|save"
-WORDED = re.compile(rf"(?:^|[-_.=])(?P<word>{WORDS})[-_=]?(?P<number>\d+)(?=$|[-_.=])", re.IGNORECASE)
-SHARD = re.compile(r"-\d+-of-\d+")
-
-
-def number_of(stem: str) -> int | None:
-    """The step in a name: the number behind the word step if there is one, else the last lone number."""
-    stem = SHARD.sub("", stem)
-    worded = list(WORDED.finditer(stem))
-    for match in worded:
-        if "step" in match["word"].lower():
-            return int(match["number"])
-    if worded:
-        return int(worded[-1]["number"])
-    lone = [token for token in re.split(r"[-_.=]", stem) if token.isdigit()]
-    return int(lone[-1]) if lone else None
+ELSEWHERE = re.compile(r"checkpoint-\d+")  # how a framework with a marker begins, too
 
 
 def heavy(files: tuple[FoundFile, ...]) -> object:
@@ -35,68 +20,54 @@ def heavy(files: tuple[FoundFile, ...]) -> object:
     return tuple((file.path, file.stamp) for file in files if file.path.endswith(SUFFIXES))
 
 
-class TorchFolder:
-    """A subfolder such as `step_100`, `epoch=3` or `last`, whatever lies in it."""
-
+class TorchFolder(Layout):
     name = "torch-folder"
+    strong = False
     may_link = False
 
     def candidates(self, root: Path, entries: tuple[Path, ...]) -> list[Candidate]:
-        del root
         found = []
         for entry in entries:
             if not entry.is_dir() or entry.name.endswith(generic.UNFINISHED_SUFFIXES):
                 continue
-            worded = WORDED.search(entry.name) or entry.name.isdigit()
-            if (worded or entry.name in UNNUMBERED_FOLDERS) and _holds_tensors(entry):
-                kind = f"{self.name}:{entry.name}"
-                found.append(Candidate(kind, entry.name, number_of(entry.name), entry))
+            if (numbered(entry.name) or entry.name in UNNUMBERED_FOLDERS) and holds_tensors(entry):
+                key = entry.relative_to(root).as_posix()
+                found.append(Candidate(f"{self.name}:{key}", key, number_of(entry.name), entry))
         return found
 
     def complete(self, candidate: Candidate, files: tuple[FoundFile, ...], look: Look) -> Verdict:
-        return generic.complete(candidate, files, look)
+        patient = look.patient or ELSEWHERE.fullmatch(candidate.at.name) is not None
+        return generic.complete(candidate, files, replace(look, patient=patient))
 
     def identity(self, candidate: Candidate, files: tuple[FoundFile, ...]) -> object:
         return (candidate.key, heavy(files))
 
-    def folder_name(self, step: int, kind: str) -> str:
-        name = kind.partition(":")[2]
-        return name if name and "/" not in name and name not in (".", "..") else f"step-{step}"
+    def place(self, step: int, kind: str) -> str:
+        return place_in(kind, f"step-{step}")
 
 
-class TorchFiles:
-    """Plain files in the checkpoint folder itself; those of one number belong together."""
-
-    name = "torch-files"
-    may_link = False
-
-    def candidates(self, root: Path, entries: tuple[Path, ...]) -> list[Candidate]:
-        groups: dict[int | None, list[Path]] = defaultdict(list)
-        for entry in entries:
-            if entry.name.endswith(SUFFIXES) and entry.is_file():
-                groups[number_of(entry.name.rsplit(".", 1)[0])].append(entry)
-        return [
-            Candidate(self.name, "the files without a number" if step is None else f"the files of {step}",
-                      step, root, tuple(files))
-            for step, files in groups.items()
-        ]  # fmt: skip
-
-    def complete(self, candidate: Candidate, files: tuple[FoundFile, ...], look: Look) -> Verdict:
-        return generic.complete(candidate, files, look)
-
-    def identity(self, candidate: Candidate, files: tuple[FoundFile, ...]) -> object:
-        return (candidate.key, heavy(files))
-
-    def folder_name(self, step: int, kind: str) -> str:
-        del step, kind
-        return ""
-
-
-def _holds_tensors(folder: Path, depth: int = FOLDER_LOOK_DEPTH) -> bool:
+def holds_tensors(folder: Path, depth: int = FOLDER_LOOK_DEPTH) -> bool:
     try:
         entries = list(folder.iterdir())
     except OSError:
         return False
     if any(entry.name.endswith(SUFFIXES) for entry in entries):
         return True
-    return depth > 1 and any(_holds_tensors(entry, depth - 1) for entry in entries if entry.is_dir())
+    return depth > 1 and any(holds_tensors(entry, depth - 1) for entry in entries if entry.is_dir())
+
+
+class MatchedFolder(TorchFolder):
+    """A folder that the user's own pattern names, whatever it is called and whatever lies in it."""
+
+    name = "matched-folder"
+
+    def candidates(self, root: Path, entries: tuple[Path, ...]) -> list[Candidate]:
+        found = []
+        for entry in entries:
+            if entry.is_dir():
+                key = entry.relative_to(root).as_posix()
+                found.append(Candidate(f"{self.name}:{key}", key, number_in(key), entry))
+        return found
+
+    def identity(self, candidate: Candidate, files: tuple[FoundFile, ...]) -> object:
+        return (candidate.key, tuple((file.path, file.stamp) for file in files))

@@ -1,0 +1,109 @@
+"""Where checkpoints may lie in the trainer's folder: what each kind claims of it, strongest first."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from outlast.save.found import Candidate, Kind
+from outlast.save.generic import UNFINISHED_SUFFIXES
+from outlast.save.kinds import ALL, MARKED, MATCHED
+from outlast.save.marker import UNFINISHED_PREFIX
+from outlast.save.naming import numbered
+
+NESTED_DEPTH = 3  # `lightning_logs/version_0/checkpoints/`
+FOLDERS_MAX = 2000  # looked into in one look; a folder with more is somebody's data
+MATCHES_MAX = 10_000
+
+Claimed = list[tuple[Kind, Candidate]]
+
+
+def candidates(root: Path, pattern: tuple[str, ...] = ()) -> Claimed:
+    """What in `root` may be a checkpoint, each claimed by the strongest kind that knows it.
+
+    With a pattern only what matches it. Without one, folders that nobody claims are looked into as well,
+    for checkpoints with a marker: a trainer may make a folder for each run.
+    """
+    if pattern:
+        found, _ = _claimed(root, _matching(root, pattern), (*ALL, *MATCHED))
+        return found
+    found, left = _claimed(root, _listed(root), ALL)
+    looked = 0
+    for _ in range(NESTED_DEPTH):
+        folders = [entry for entry in left if entry.is_dir() and not entry.is_symlink()]
+        looked += len(folders)
+        if not folders or looked > FOLDERS_MAX:
+            break
+        inside = [entry for folder in folders for entry in _listed(folder)]
+        more, left = _claimed(root, _real(root, inside), MARKED)
+        found += more
+    return found
+
+
+def hollow(root: Path, claimed: Claimed) -> list[Path]:
+    """Folders with a checkpoint's number and not one file in them: a save that was killed as it began.
+
+    A framework that takes the highest number would take such a folder.
+    """
+    taken = {path for _, candidate in claimed for path in candidate.paths}
+    return [
+        entry
+        for entry in _listed(root)
+        if entry not in taken and numbered(entry.name) and entry.is_dir() and not _any_file(entry)
+    ]
+
+
+def begun(root: Path) -> list[Path]:
+    """Temporary files and folders of writes that were not finished, beside checkpoints."""
+    return [entry for entry in _listed(root, hidden=True) if _unfinished(entry.name)]
+
+
+def _unfinished(name: str) -> bool:
+    return name.startswith(UNFINISHED_PREFIX) or name.endswith(UNFINISHED_SUFFIXES)
+
+
+def _claimed(root: Path, entries: Iterable[Path], kinds: tuple[Kind, ...]) -> tuple[Claimed, list[Path]]:
+    left = _real(root, entries)
+    found: Claimed = []
+    for kind in kinds:
+        mine = kind.candidates(root, tuple(left))
+        found += [(kind, candidate) for candidate in mine]
+        taken = {path for candidate in mine for path in candidate.paths}
+        left = [entry for entry in left if entry not in taken]
+    return found, left
+
+
+def _listed(folder: Path, *, hidden: bool = False) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted(Path(e.path) for e in entries if hidden or not e.name.startswith("."))
+    except OSError:
+        return []
+
+
+def _matching(root: Path, pattern: tuple[str, ...]) -> list[Path]:
+    """Without what lies in a matching folder: that is its part."""
+    found: set[Path] = set()
+    with suppress(OSError):  # something was deleted under the look: the next one is soon
+        found.update(islice((path for one in pattern for path in root.glob(one)), MATCHES_MAX))
+    found.discard(root)
+    return sorted(path for path in found if not found.intersection(path.parents))
+
+
+def _real(root: Path, entries: Iterable[Path]) -> list[Path]:
+    return [entry for entry in entries if not _alias(root, entry)]
+
+
+def _alias(root: Path, entry: Path) -> bool:
+    """A link such as `latest` to another entry: that one is looked at itself. Dangling ones go too."""
+    if not entry.is_symlink():
+        return False
+    target, top = os.path.realpath(entry), os.path.realpath(root)
+    return not os.path.exists(target) or os.path.commonpath((target, top)) == top
+
+
+def _any_file(folder: Path) -> bool:
+    return any(files for _, _, files in os.walk(folder))
