@@ -30,7 +30,7 @@ from outlast.node.logs import FileLog
 from outlast.ports import Bucket, BucketError, Denied, Runtime
 from outlast.protocol.messages import Work
 from outlast.protocol.objects import job_prefix
-from outlast.save.watch import candidates
+from outlast.save.places import candidates
 from outlast.view import Identity
 
 EXIT_BAD_INPUT = 2

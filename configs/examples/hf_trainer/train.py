@@ -33,6 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--output_dir", default="checkpoints")
     parser.add_argument("--max_steps", type=int, default=200)
+    parser.add_argument("--save_steps", type=int, default=20)
     parser.add_argument("--resume_from_checkpoint")
     options = parser.parse_args()
 
@@ -41,7 +42,7 @@ def main() -> None:
         output_dir=options.output_dir,
         max_steps=options.max_steps,
         per_device_train_batch_size=8,
-        save_steps=20,
+        save_steps=options.save_steps,
         save_total_limit=3,
         logging_steps=10,
         report_to=[],

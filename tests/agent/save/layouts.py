@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.distributed.checkpoint as dcp
 from safetensors.torch import save_file
+from torch.distributed.checkpoint.state_dict_saver import save as save_distributed
 
 Write = tuple[str, Callable[[Path], object]]  # a path in the checkpoint folder, and what writes it
 
@@ -39,7 +39,7 @@ def distributed(step: int) -> Callable[[Path], object]:
     def put(path: Path) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # one process; an older save is there
-            dcp.save(tensors(step), checkpoint_id=path, no_dist=True)
+            save_distributed(tensors(step), checkpoint_id=path, no_dist=True)
 
     return put
 
