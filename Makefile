@@ -41,9 +41,11 @@ format: setup
 
 # Longer than CI: seeds of the simulation, a line of progress now and then, and what struck in the end.
 # SEEDS=100000 make soak; stopped, it says where to go on: FROM=2000 SEEDS=98000 make soak. SIZE=day for whole days.
-# First every point at which a real agent can be killed or frozen (about half an hour), and the model, whole (as long).
+# First every point at which a real agent can be killed or frozen (about half an hour), each framework killed 30
+# times at random (about ten minutes), and the model, whole (half an hour).
 soak: setup
 	@OUTLAST_SWEEP=all $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal tests/chaos/test_agent_sweep.py tests/chaos/test_controller_killed.py
+	@OUTLAST_KILLS=30 $(BIN)/python -m pytest -s -n 0 tests/chaos/test_frameworks.py
 	@OUTLAST_MODEL=full $(BIN)/python -m pytest -n $(PYTEST_WORKERS) --dist worksteal tests/model
 	@$(BIN)/python -m tests.sim --size $${SIZE:-short} --seed $${FROM:-0} --count $${SEEDS:-100000} --workers $(PYTEST_WORKERS)
 

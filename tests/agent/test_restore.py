@@ -12,7 +12,7 @@ from tests.agent.restoring import DAMAGES, Place
 from outlast.clock import SystemRuntime
 from outlast.ports import Denied, Unsure
 from outlast.protocol.objects import data_prefix
-from outlast.restore import NothingRestorable
+from outlast.restore import FolderSink, NothingRestorable
 
 
 @pytest.fixture
@@ -151,3 +151,18 @@ def test_a_claim_and_a_restore_agree_on_what_was_started_from(place: Place) -> N
     assert after is not None
     assert after.started_from == place.refs[1]
     assert "does not" in after.started_why or "hash" in after.started_why
+
+
+def test_plain_files_come_back_beside_what_else_lies_in_the_folder(place: Place) -> None:
+    place.sink = FolderSink(place.staging, lambda manifest: place.target, place.target)
+    (place.target / "logs").mkdir(parents=True)
+    (place.target / "logs" / "curve.csv").write_text("1")
+    (place.target / "base.pt").write_bytes(b"came with the code")
+    (place.target / "model").write_bytes(b"half of a save")
+    for _ in range(2):  # safe to repeat: the second time everything is there already
+        outcome = place.restore()
+        assert outcome is not None
+        found = {str(f.relative_to(place.target)): f for f in place.target.rglob("*") if f.is_file()}
+        assert set(found) == {*place.content(30), "logs/curve.csv", "base.pt"}
+        assert {name: found[name].read_bytes() for name in place.content(30)} == place.content(30)
+    assert list(place.staging.iterdir()) == []
