@@ -138,6 +138,7 @@ class SaveSeen:
     pending: bool = False  # something is there that is not complete yet
     warnings: tuple[str, ...] = ()  # one line each: what a person should hear
     disk_free: int | None = None  # bytes, on the folder's disk, when a copy was found
+    quarantined: tuple[str, ...] = ()  # one line each: the health gate refused it
 
 
 class Saves(Protocol):

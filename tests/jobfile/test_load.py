@@ -66,6 +66,7 @@ WRONG = [
     ("checkpoint: {pattern: /tmp/*.pt}", 2, "checkpoint.pattern.0: '/tmp/*.pt' must be a glob inside"),
     ("checkpoint: {pattern: 'a**/b'}", 2, "checkpoint.pattern.0: 'a**/b': ** stands for folders"),
     ("checkpoint: {pattern: 'step[0.pt'}", 2, "checkpoint.pattern.0: 'step[0.pt' has a bracket without"),
+    ("checkpoint: {health: loud}", 2, "checkpoint.health: *: 'loud' is none of quarantine, warn, off"),
     ("checkpoint: {signal: KILL}", 2, "checkpoint.signal: 'KILL' is no signal to save on"),
     ("checkpoint: {resume_args: '--from {path}'}", 2, "checkpoint.resume_args: {path} is not known here"),
     ("env: {OUTLAST_STEP: 1}", 2, "env.OUTLAST_STEP: 'OUTLAST_STEP' is reserved"),
@@ -253,6 +254,10 @@ def test_a_spec_survives_the_way_over_the_api(tmp_path: Path) -> None:
     assert parse_spec(json.loads(spec.model_dump_json())) == spec
     job = to_job(spec, id="i", name="n", owner="o", created_at=0.0, storage="s")
     assert job.work.checkpoint.signal == ""
+    spec = _load(tmp_path, "run: x\ncheckpoint: {every: auto, health: {'*.var': warn}}\n").spec
+    assert parse_spec(json.loads(spec.model_dump_json())) == spec
+    plan = to_job(spec, id="i", name="n", owner="o", created_at=0.0, storage="s").work.checkpoint
+    assert (plan.auto, plan.every_s, plan.health) == (True, None, {"*.var": "warn"})
     with pytest.raises(UserError, match=r"^the job: bogus: no such key"):
         parse_spec({"run": "x", "bogus": 1})
     with pytest.raises(UserError, match=r"^the job: expected a mapping"):

@@ -121,6 +121,7 @@ class CheckpointPlan:
     auto: bool = False  # the agent chooses the interval, from what it measures
     keep: int = 3
     signal: str = "USR1"
+    health: dict[str, str] = field(default_factory=dict)  # tensor pattern → quarantine, warn, off
     resume_args: str = ""  # e.g. "--resume_from_checkpoint {resume_from}"; used only with a checkpoint
     upload_mbps_max: float | None = None  # megabits a second; None: as fast as it goes
 

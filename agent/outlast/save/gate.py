@@ -5,8 +5,11 @@ from __future__ import annotations
 import enum
 import json
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from outlast.save.gate_numbers import look, pattern
@@ -17,6 +20,7 @@ from outlast.save.types import StableCopy, StableFile
 LIMIT_BYTES = 1 << 30  # of floating-point values a file; above it, samples
 TORCH_LIMIT_S = 120.0
 NAMES_MAX = 50
+EVERYTHING = "*"
 BAD_MARK = "not finite: "  # last in the text, and read back from the manifest before
 TORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
 
@@ -51,12 +55,15 @@ class Gate:
     mode: str = "quarantine"  # or warn, off
     limit_bytes: int = LIMIT_BYTES
 
-    def check(self, copy: StableCopy, before: str | None) -> GateResult:
+    def check(
+        self, copy: StableCopy, before: str | None, health: Mapping[str, str] = MappingProxyType({})
+    ) -> GateResult:
         """`before`: the gate text of the job's newest durable checkpoint; None: there is none yet.
 
         Masks and the like hold infinities from the first save on: only what is newly not finite counts.
+        `health`: what to do with tensors of certain names, by pattern; the longest that fits decides.
         """
-        if self.mode == "off":
+        if mode_of("", health, self.mode) == "off" and set(health) <= {EVERYTHING}:
             return GateResult(Verdict.OK, "")
         torn = self._torn(copy)
         if torn:
@@ -68,7 +75,7 @@ class Gate:
         torch_files = [file for file in copy.files if file.path.endswith(TORCH_SUFFIXES)]
         for file, result in zip(torch_files, self._torch(torch_files), strict=True):
             self._add(seen, file, result)
-        return self._judge(seen, before)
+        return self._judge(seen, before, health)
 
     def _torn(self, copy: StableCopy) -> str:
         for file in copy.files:
@@ -122,8 +129,10 @@ class Gate:
         seen.sampled = seen.sampled or bool(result["sampled"])
         seen.bad.update(f"{pattern(file.path)}:{name}" for name in result["not_finite"])
 
-    def _judge(self, seen: _Seen, before: str | None) -> GateResult:
+    def _judge(self, seen: _Seen, before: str | None, health: Mapping[str, str]) -> GateResult:
         text = f"{seen.tensors} tensors, {'samples' if seen.sampled else 'every value'}"
+        modes = {name: mode_of(name, health, self.mode) for name in seen.bad}
+        seen.bad = {name for name in seen.bad if modes[name] != "off"}
         if seen.unexamined:
             text += "; unexamined: " + ", ".join(seen.unexamined)
         if not seen.bad:
@@ -132,7 +141,15 @@ class Gate:
         new = seen.bad - not_finite_in(before or "")
         if not before or not new:
             return GateResult(Verdict.WARN, text)
-        return GateResult(Verdict.QUARANTINE if self.mode == "quarantine" else Verdict.WARN, text)
+        refused = any(modes[name] == "quarantine" for name in new)
+        return GateResult(Verdict.QUARANTINE if refused else Verdict.WARN, text)
+
+
+def mode_of(name: str, health: Mapping[str, str], default: str) -> str:
+    """For `file:tensor`, by the longest pattern that fits the whole of it, or the tensor alone."""
+    tensor = name.rpartition(":")[2]
+    fits = [one for one in health if fnmatchcase(name, one) or fnmatchcase(tensor, one)]
+    return health[max(fits, key=len)] if fits else default
 
 
 def not_finite_in(text: str) -> set[str]:

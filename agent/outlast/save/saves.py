@@ -42,6 +42,8 @@ class FolderSaves:
         self._quiet_s = quiet_s
         self._watcher: Watcher | None = None
         self._label = ""
+        self._health: dict[str, str] = {}
+        self._quarantined: list[str] = []  # by the scan under way
         self._before: str | None = None  # gate text of the newest durable checkpoint
         self._begun_s: float | None = None  # None: a checkpoint was seen, or it was told that none was
         self._handed: dict[str, Found] = {}  # by the copy's own mark, until it is durable
@@ -61,6 +63,7 @@ class FolderSaves:
             paths = [file.path for file in resume.files]
             self._watcher.know(resume.step, resume.kind, paths, resume.bytes)
         self._label, self._handed, self._begun_s = label, {}, self._runtime.monotonic_s()
+        self._health = work.checkpoint.health
         self._before = None if resume is None else resume.gate
         return tuple(lines)
 
@@ -77,13 +80,15 @@ class FolderSaves:
         discarded = list(self._watcher.complaints())
         warnings = self._unseen(self._watcher, found, look)
         copy: StableCopy | None = None
+        self._quarantined = []
         for one in reversed(found):
             if copy is not None:
                 discarded.append(f"step {one.step} was replaced by step {copy.step} before it was copied")
                 continue
             copy = self._take(self._watcher, one, discarded)
         free = None if copy is None else _free(self._watcher.root)
-        return SaveSeen(copy, tuple(discarded), bool(self._watcher.waiting), warnings, free)
+        pending, quarantined = bool(self._watcher.waiting), tuple(self._quarantined)
+        return SaveSeen(copy, tuple(discarded), pending, warnings, free, quarantined)
 
     def _unseen(self, watcher: Watcher, found: list[Found], look: SaveLook) -> tuple[str, ...]:
         """Told once: a training whose saves are not recognised would be lost with its machine."""
@@ -115,10 +120,10 @@ class FolderSaves:
             return None
         if found.warning:
             discarded.append(f"step {found.step} is used, but {found.warning}")
-        result = self._gate.check(copied, self._before)
+        result = self._gate.check(copied, self._before, self._health)
         if result.verdict is Verdict.QUARANTINE:
             copied.drop()
-            discarded.append(f"step {found.step} is quarantined: {result.text}")
+            self._quarantined.append(f"step {found.step} is quarantined: {result.text}")
             self._quarantine(watcher.root, found, discarded)
             return None
         if result.verdict is Verdict.WARN:

@@ -107,6 +107,8 @@ class FinderTask:
             return False
         for why in seen.warnings:
             self._post(FactSeen(TELL, why))
+        for why in seen.quarantined:
+            self._post(FactSeen("save.quarantined", why))
         for why in seen.discarded:
             self._post(SaveUnusable(generation, why))
         if seen.copy is not None:

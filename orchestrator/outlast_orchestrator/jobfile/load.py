@@ -131,6 +131,7 @@ def _work(spec: Spec, name: str, owner: str, code: str, revision: int) -> Work:
             every_s=None if checkpoint.every == AUTO else _seconds(checkpoint.every),
             auto=checkpoint.every == AUTO,
             keep=checkpoint.keep,
+            health=dict(checkpoint.health),
             signal="" if checkpoint.signal == "none" else checkpoint.signal,
             resume_args=checkpoint.resume_args,
             upload_mbps_max=checkpoint.upload_mbps_max,

@@ -19,7 +19,6 @@ NOT_YET: dict[str, str] = {
     "container": "install what the job needs in setup",
     "notify": "watch `outlast events`",
     "resources.machine_image": "the cloud's default image is used",
-    "checkpoint.health": "every checkpoint is examined with the built-in rules",
     "retry.stall_after": "watch `outlast status`: it shows the age of the last step",
     "retry.hold_on_failure": "the machine of a failed job is released; its logs are in the bucket",
     "policy.deadline": "use max_duration",
@@ -30,6 +29,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _GPU = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?::(\d+))?")
 _SIGNALS = ("USR1", "USR2", "TERM", "INT", "HUP")
+_HEALTH = ("quarantine", "warn", "off")
 _PLACEHOLDER = re.compile(r"\{(\w*)\}")
 
 
@@ -120,6 +120,17 @@ def _check_resume_args(text: str) -> str:
     return _check_characters(text)
 
 
+def _check_health(value: Any) -> Any:
+    """One word for all tensors, or words by pattern."""
+    found = {"*": value} if isinstance(value, str) else value
+    if not isinstance(found, dict):
+        raise ValueError(f"is {value!r}; write quarantine, warn or off, or patterns with one of these each")
+    for pattern, mode in found.items():
+        if mode not in _HEALTH:
+            raise ValueError(f"{pattern}: {mode!r} is none of {', '.join(_HEALTH)}")
+    return found
+
+
 def _one_or_many(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -138,6 +149,7 @@ Patterns = Annotated[
 ]
 EnvName = Annotated[StrictStr, AfterValidator(check_env_name)]
 Value = Annotated[StrictStr, AfterValidator(_check_characters)]
+Health = Annotated[dict[Value, StrictStr], BeforeValidator(_check_health)]
 ExitCode = Annotated[StrictInt, Field(ge=1, le=255)]
 
 
@@ -162,6 +174,7 @@ class Checkpoint(Section):
     every: Rhythm | None = None
     keep: Annotated[StrictInt, Field(ge=1, le=1000)] = 3
     resume_args: Annotated[StrictStr, AfterValidator(_check_resume_args)] = ""
+    health: Health = {}
     signal: Annotated[StrictStr, AfterValidator(_check_signal)] = "USR1"
     upload_mbps_max: Annotated[float, Field(gt=0, strict=True)] | None = None
 

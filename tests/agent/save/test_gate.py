@@ -48,6 +48,24 @@ def test_infinities_of_the_first_save_warn_and_a_new_nan_is_quarantined(tmp_path
     assert GATE.check(stable(tmp_path), before=first.text).verdict == Verdict.OK
 
 
+def test_what_to_do_is_said_by_patterns_of_names(tmp_path: Path) -> None:
+    save_file(tensors(), tmp_path / "m.safetensors")
+    before = GATE.check(stable(tmp_path), before=None).text
+    bad = torch.full((3,), NAN)
+    save_file(tensors(**{"bn.3.running_var": bad}), tmp_path / "m.safetensors")
+
+    def verdict(**health: str) -> Verdict:
+        return GATE.check(stable(tmp_path), before, health).verdict
+
+    assert verdict() == Verdict.QUARANTINE
+    assert verdict(**{"*": "warn"}) == Verdict.WARN
+    assert verdict(**{"*": "off"}) == Verdict.OK
+    assert verdict(**{"*.running_var": "warn"}) == Verdict.WARN
+    assert verdict(**{"*": "warn", "*.running_var": "quarantine"}) == Verdict.QUARANTINE
+    assert verdict(**{"*.running_var": "off"}) == Verdict.WARN  # what is left is the mask of the first save
+    assert verdict(**{"m.safetensors:*": "warn"}) == Verdict.WARN
+
+
 def test_a_torn_file_is_quarantined_whatever_came_before(tmp_path: Path) -> None:
     save_file({"w": torch.zeros(3)}, tmp_path / "a.safetensors")
     (tmp_path / "a.safetensors").write_bytes((tmp_path / "a.safetensors").read_bytes()[:-1])

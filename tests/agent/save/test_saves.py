@@ -59,7 +59,7 @@ def test_a_save_with_new_nan_is_quarantined_out_of_the_trainers_sight(root: Path
     write(root, 2, model(float("nan")))
     seen = saves.scan(SaveLook())
     assert seen.copy is None
-    assert "step 2 is quarantined" in seen.discarded[0]
+    assert "step 2 is quarantined" in seen.quarantined[0]
     assert [path.name for path in root.iterdir()] == ["step-000000001"]
     assert (root.parent / "checkpoints.aside" / "g1-quarantined" / "step-000000002").is_dir()
     assert list((root.parent / "staging").iterdir()) == []
