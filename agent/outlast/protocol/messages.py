@@ -174,6 +174,15 @@ class CommandKind(str, enum.Enum):
 
 
 @dataclass(frozen=True)
+class Peer:
+    """One node of an attempt, as the others find it."""
+
+    launch: str  # "": there is no machine for this rank yet
+    instance: str  # the cloud's id; "": not listed yet
+    address: str  # where the other nodes reach it; "": not known yet
+
+
+@dataclass(frozen=True)
 class Command:
     kind: CommandKind
     generation: int
@@ -183,8 +192,9 @@ class Command:
     why: str = ""
     work: Work | None = None  # ASSIGN
     permission: Permission | None = None  # RUN
-    limit_s: float | None = None  # DRAIN
+    limit_s: float | None = None  # DRAIN; STOP of a gang: for what is on its way to the bucket
     market: str = ""  # ASSIGN: spot or on-demand, for how soon the machine may be lost; "": not known
+    peers: tuple[Peer, ...] = ()  # ASSIGN of a gang: all its nodes in rank order
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from outlast.protocol.messages import AgentState
 from outlast_orchestrator.core.evidence import lease_ends_in_s
+from outlast_orchestrator.core.gang import is_gang, nodes_of, report_of
 from outlast_orchestrator.core.rules.claimed import is_unreachable
 from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Attempt, AttemptPhase, JobState, Wanted
+from outlast_orchestrator.core.view import InstanceView
 
 
 def derive_state(sheet: Sheet) -> None:
@@ -47,6 +50,7 @@ def _of_claimed(sheet: Sheet, claimed: Attempt, waiting: Attempt | None) -> None
         closes_s = limits.lease_s + limits.lease_margin_s
         # No countdown in the stored text, or every tick would write it: the API adds the seconds left.
         problem = f" ({lost.region_problem})" if lost.region_problem else ""
+        problem = _node(claimed, lost) + problem
         sheet.become(
             JobState.UNREACHABLE,
             f"generation {claimed.generation} is not heard from{problem}; nothing is done while it may live: "
@@ -71,6 +75,24 @@ def _of_claimed(sheet: Sheet, claimed: Attempt, waiting: Attempt | None) -> None
         sheet.become(state, f"generation {claimed.generation} restores and starts")
 
 
+def _of_gang(sheet: Sheet, waiting: Attempt) -> str:
+    """How far each node is: what all others wait for must be seen."""
+    nodes = nodes_of(sheet, waiting)
+    missing = [str(node.rank) for node in nodes if node.machine is None]
+    reports = {node.rank: report_of(node.machine, waiting) for node in nodes}
+    ready = sum(1 for r in reports.values() if r is not None and r.state is AgentState.WAITING)
+    text = f"{ready} of {len(nodes)} nodes are ready"
+    if missing:
+        text += f"; no machine yet for node {', '.join(missing)}"
+    return f"{text}; {sheet.waiting_for}" if sheet.waiting_for else text
+
+
+def _node(attempt: Attempt, machine: InstanceView) -> str:
+    """Which node of a gang it is."""
+    launches = attempt.launches
+    return f" (node {launches.index(machine.record.launch_id)})" if len(launches) > 1 else ""
+
+
 def _of_waiting(sheet: Sheet, waiting: Attempt) -> None:
     first = sheet.progress.durable is None and waiting.generation == 1
     state = JobState.STARTING if first else JobState.RECOVERING
@@ -81,5 +103,5 @@ def _of_waiting(sheet: Sheet, waiting: Attempt) -> None:
     elif waiting.phase is AttemptPhase.WAITING:
         doing = "its node is ready and waits for its turn"
     else:
-        doing = "its machine gets ready"
+        doing = "its machine gets ready" if not is_gang(sheet, waiting) else _of_gang(sheet, waiting)
     sheet.become(state, f"generation {waiting.generation}: {doing}")

@@ -20,6 +20,8 @@ from outlast_orchestrator.core.types import (
 )
 from outlast_orchestrator.core.view import Call, CallKind, InstanceView, JobView
 
+IDS_KEPT = 2  # fresh ids that a gang's launches leave to the rest of the decision
+
 
 class Sheet:
     """Rows as the rules so far have made them, and what they asked for."""
@@ -87,6 +89,10 @@ class Sheet:
     def fresh_id(self) -> str:
         """A random id. The view brings enough for one decision."""
         return self._dice.pop(0)
+
+    def has_ids(self) -> bool:
+        """Enough for one more launch, and for what the rules after it need."""
+        return len(self._dice) > IDS_KEPT
 
     # what is asked for
 

@@ -166,6 +166,7 @@ class Limits:
     instance_life_max_s: float
     notice_s: float | None = None  # how long before the end the cloud warns, at best; None: not known
     first_hour_free: bool = False  # the cloud charges nothing if *it* ends a spot instance in its first hour
+    gang_limit_s: float = 900.0  # from a gang's first machine to its last: else it is tried elsewhere
     orphan_grace_s: float = 600.0  # a machine of an unknown job is watched for so long before it is ended
 
 

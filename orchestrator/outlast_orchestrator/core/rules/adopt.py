@@ -5,6 +5,7 @@ from __future__ import annotations
 from outlast.protocol.messages import AgentState
 from outlast.protocol.objects import ManifestRef, Pointer
 from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.gang import NO_MACHINE
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Attempt, AttemptPhase
 from outlast_orchestrator.core.view import InstanceView
@@ -57,7 +58,13 @@ def link_machines(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Attempt:
     rank = {launch: ids.index(_name(m, ids)) for launch, m in sheet.machines.items() if _name(m, ids)}
     if set(rank) <= set(attempt.launches):
         return attempt
-    return sheet.set_attempt(attempt, launches=tuple(sorted(rank, key=lambda launch: rank[launch])))
+    known = dict(enumerate(attempt.launches)) if len(ids) > 1 else {}
+    known.update({rank: launch for launch, rank in rank.items()})
+    return sheet.set_attempt(attempt, launches=_by_rank(known, len(ids)))
+
+
+def _by_rank(known: dict[int, str], size: int) -> tuple[str, ...]:
+    return tuple(known.get(rank, NO_MACHINE) for rank in range(size))
 
 
 def _name(machine: InstanceView, ids: list[str]) -> str:
@@ -91,7 +98,10 @@ def _adopt_unclaimed(sheet: Sheet, generation: int, machines: list[InstanceView]
         revision=sheet.view.job.revision,
         planned_at=sheet.view.now_at,
         planned_why="adopted from its node's report",
-        launches=tuple(sorted(ranks, key=lambda launch: ranks[launch])),
+        launches=_by_rank(
+            {rank: launch for launch, rank in ranks.items()},
+            max(sheet.view.job.nodes, max(ranks.values()) + 1),
+        ),
         writer=report.writer if report is not None else "",
     )
     sheet.attempts[generation] = attempt

@@ -10,6 +10,7 @@ from outlast_orchestrator.core.errors import (
     Quota,
 )
 from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.gang import NO_MACHINE, with_slot
 from outlast_orchestrator.core.place import block_for
 from outlast_orchestrator.core.rules.hold import note_hold
 from outlast_orchestrator.core.sheet import Sheet
@@ -61,8 +62,8 @@ def _refused(sheet: Sheet, record: Instance, error: ProviderError) -> None:
     for attempt in sheet.open_attempts():
         if record.launch_id in attempt.launches:
             # It never had that machine: later this must not look like a machine that was lost.
-            others = tuple(launch for launch in attempt.launches if launch != record.launch_id)
-            sheet.set_attempt(attempt, launches=others)
+            rank = attempt.launches.index(record.launch_id)
+            sheet.set_attempt(attempt, launches=with_slot(attempt.launches, rank, NO_MACHINE))
     sheet.log(
         Kind.LAUNCH_REFUSED,
         str(error),

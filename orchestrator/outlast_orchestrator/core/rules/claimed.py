@@ -6,16 +6,15 @@ agent's silence *and* a second witness, or silence beyond the lease.
 
 from __future__ import annotations
 
-from outlast.protocol.limits import AUTO_EVERY_MAX_S
 from outlast.protocol.messages import AgentState
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent, lease_is_over, silence_s
-from outlast_orchestrator.core.relaunch import Again, after_loss
-from outlast_orchestrator.core.rules.ending import close, fail, plan_again
+from outlast_orchestrator.core.gang import is_gang, why_broken, writers
+from outlast_orchestrator.core.rules.ending import close, fail, settle_loss
 from outlast_orchestrator.core.rules.hold import awaits_hold
 from outlast_orchestrator.core.rules.machines import is_noticed
 from outlast_orchestrator.core.rules.people import goal_of
-from outlast_orchestrator.core.rules.pointer import pointer_is_fresh
+from outlast_orchestrator.core.rules.pointer import pointer_is_fresh, pointer_runs
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Attempt, AttemptPhase, InstancePhase
 from outlast_orchestrator.core.verdict import Judged, Verdict, judge
@@ -37,17 +36,13 @@ def follow_claimed(sheet: Sheet) -> None:
         return
     attempt = _follow_reports(sheet, attempt)
     attempt = _follow_notice(sheet, attempt)
+    attempt = _follow_gang(sheet, attempt)
     attempt = _drain(sheet, attempt)
     _lose(sheet, attempt)
 
 
-def _machines(sheet: Sheet, attempt: Attempt) -> list[InstanceView]:
-    """Its machines, those that were found to be gone in this very decision included."""
-    return [sheet.machines[launch] for launch in attempt.launches if launch in sheet.machines]
-
-
 def _follow_reports(sheet: Sheet, attempt: Attempt) -> Attempt:
-    for machine in _machines(sheet, attempt):
+    for machine in writers(sheet, attempt):
         heard = machine.heard
         if heard is None or heard.report.generation != attempt.generation:
             continue
@@ -69,6 +64,8 @@ def _follow_notice(sheet: Sheet, attempt: Attempt) -> Attempt:
     noticed = any(is_noticed(m) for m in machines)
     if noticed and not attempt.noticed:
         return sheet.set_attempt(attempt, noticed=True)
+    if is_gang(sheet, attempt) and attempt.draining_since is not None:
+        return attempt  # all its nodes were told to leave, and most can't be called back
     if attempt.noticed and not noticed and machines and all(_trains(sheet, attempt, m) for m in machines):
         # Only the node itself can take a notice back, and only while it still trains.
         sheet.log(Kind.NOTICE_WITHDRAWN, "the node says that its notice is gone; it goes on", attempt)
@@ -84,13 +81,44 @@ def _trains(sheet: Sheet, attempt: Attempt, machine: InstanceView) -> bool:
     return report.generation == attempt.generation and report.state is AgentState.RUNNING
 
 
+def _follow_gang(sheet: Sheet, attempt: Attempt) -> Attempt:
+    """It can't train without all its nodes: what is saved is saved, and the first node releases."""
+    leaves = attempt.draining_since is not None  # each node in its own time, the first one last
+    if leaves or not is_gang(sheet, attempt) or not pointer_runs(sheet, attempt):
+        return attempt
+    why = why_broken(sheet, attempt)
+    if not why:
+        return attempt
+    now_at = sheet.view.now_at
+    attempt = sheet.set_attempt(
+        attempt, abandoned=True, abandoned_why=why, draining_since=now_at, drain_now=True
+    )
+    sheet.log(Kind.ATTEMPT_DRAINING, why, attempt, now=True)
+    _heed_person(sheet, attempt)
+    return attempt
+
+
+def _heed_person(sheet: Sheet, attempt: Attempt) -> None:
+    """A machine of a gang that a person ends means what it means for a single one."""
+    for machine in sheet.machines.values():
+        if machine.record.launch_id not in attempt.launches:
+            continue
+        if machine.record.phase is InstancePhase.GONE and judge(machine).stops_the_job:
+            fail(
+                sheet, f"{judge(machine).why}. A machine that a person ends stays ended: the job was stopped"
+            )
+
+
 def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
     goal = goal_of(sheet)
-    if not (goal.rests or goal.restart or attempt.abandoned):
+    taken = attempt.noticed and is_gang(sheet, attempt)
+    if not (goal.rests or goal.restart or attempt.abandoned or taken):
         return attempt
     why = goal.why if goal.rests else "a restart was asked for" if goal.restart else attempt.abandoned_why
+    why = why or "the cloud takes a machine of the gang away"
     now_at = sheet.view.now_at
-    if attempt.draining_since is None and not goal.rests and (held_up := awaits_hold(sheet)):
+    waits = attempt.draining_since is None and not goal.rests and not taken
+    if waits and (held_up := awaits_hold(sheet)):
         sheet.waiting_for = held_up
         return attempt
     if attempt.draining_since is None:
@@ -105,15 +133,21 @@ def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
             sheet.wake_in(-overdue_s + 0.1)
             return attempt
         why = "its agent has given up, and can't say so in the pointer"
-    for machine in sheet.machines_of(attempt):
-        if machine.record.phase is not InstancePhase.TERMINATING:
-            terminate(sheet, machine, why)
+    _end_writers(sheet, attempt, why)
     return attempt
 
 
+def _end_writers(sheet: Sheet, attempt: Attempt, why: str) -> None:
+    """The first node's machine: without it nobody writes. The others of a gang may serve again."""
+    for machine in writers(sheet, attempt):
+        if machine.record.phase not in (InstancePhase.TERMINATING, InstancePhase.GONE):
+            terminate(sheet, machine, why)
+
+
 def has_given_up(sheet: Sheet, attempt: Attempt) -> bool:
-    """All its nodes say that nothing of it runs any more, and that they will not write for it again."""
-    reports = [None if m.heard is None else m.heard.report for m in sheet.machines_of(attempt)]
+    """Its first node says that nothing of it runs any more, and that it will not write for it again."""
+    living = [m for m in writers(sheet, attempt) if m.record.phase is not InstancePhase.GONE]
+    reports = [None if m.heard is None else m.heard.report for m in living]
     return bool(reports) and all(
         report is not None and report.generation == attempt.generation and report.state in GIVEN_UP
         for report in reports
@@ -128,15 +162,15 @@ def terminate(sheet: Sheet, machine: InstanceView, why: str) -> None:
 
 def _lose(sheet: Sheet, attempt: Attempt) -> None:
     """Closes the attempt when there is proof that its trainer can't run any more."""
-    machines = _machines(sheet, attempt)
+    machines = writers(sheet, attempt)
     lost = next((m for m in machines if m.record.phase is InstancePhase.GONE), None)
     limits = sheet.view.limits
     expired = next((m for m in machines if lease_is_over(m, limits)), None)
     if lost is not None:
         verdict = judge(lost)
         _close_lost(sheet, attempt, verdict, ("the agent is silent", lost.record.end_why))
-    elif attempt.launches and not machines:
-        # All its machines were proven gone before its (late) claim was seen.
+    elif attempt.launches and attempt.launches[0] and not machines:
+        # Its machine was proven gone before its (late) claim was seen.
         gone = Judged(Verdict.PROBABLY_PREEMPTED, "its machine had been proven gone")
         _close_lost(sheet, attempt, gone, ("the agent is silent", "all its machines are gone"))
     elif expired is not None:
@@ -144,10 +178,8 @@ def _lose(sheet: Sheet, attempt: Attempt) -> None:
         if not pointer_is_fresh(sheet):
             return
         _close_lost(sheet, attempt, Judged(Verdict.HOST_LOST, beyond), (beyond,))
-        for machine in sheet.machines_of(attempt):
-            if machine.record.phase is not InstancePhase.TERMINATING:
-                terminate(sheet, machine, beyond)
-    elif not attempt.launches and sheet.view.listening_s > limits.lease_s + limits.lease_margin_s:
+        _end_writers(sheet, attempt, beyond)
+    elif not any(attempt.launches[:1]) and sheet.view.listening_s > limits.lease_s + limits.lease_margin_s:
         unknown = f"no machine of it is known, and nothing was heard for {sheet.view.listening_s:.0f} s"
         if pointer_is_fresh(sheet):
             _close_lost(sheet, attempt, Judged(Verdict.HOST_LOST, unknown), (unknown,))
@@ -158,23 +190,7 @@ def _close_lost(sheet: Sheet, attempt: Attempt, verdict: Judged, witnesses: tupl
     if verdict.stops_the_job and attempt.draining_since is None:
         fail(sheet, f"{verdict.why}. A machine that a person ends stays ended: the job was stopped")
         return
-    outcome = after_loss(sheet.progress.failures, sheet.progress.fruitless, barren=_is_barren(sheet, attempt))
-    sheet.set_progress(failures=outcome.failures, fruitless=outcome.fruitless)
-    if isinstance(outcome, Again):
-        plan_again(sheet, outcome.after_s, f"{verdict.verdict.value}: {verdict.why}")
-    else:
-        fail(sheet, outcome.why)
-
-
-def _is_barren(sheet: Sheet, attempt: Attempt) -> bool:
-    """It trained for more than two intervals and nothing of it became durable."""
-    plan = sheet.view.job.work.checkpoint
-    every_s = AUTO_EVERY_MAX_S if plan.auto else plan.every_s
-    if every_s is None or attempt.running_at is None:
-        return False
-    durable = sheet.progress.durable
-    saved = durable is not None and durable.step > (attempt.start_step or 0)
-    return not saved and sheet.view.now_at - attempt.running_at > 2 * every_s
+    settle_loss(sheet, attempt, f"{verdict.verdict.value}: {verdict.why}")
 
 
 def is_unreachable(sheet: Sheet, attempt: Attempt) -> InstanceView | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from outlast.protocol.limits import AUTO_EVERY_MAX_S
 from outlast.protocol.objects import Pointer, PointerState
 from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.relaunch import Again, after_loss
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import OVER, Attempt, AttemptPhase, Closing, JobState
 
@@ -74,6 +76,28 @@ def fail(sheet: Sheet, why: str) -> None:
 
 def resume_hint(sheet: Sheet) -> str:
     return f"Continue with `outlast resume {sheet.view.job.name}`"
+
+
+def settle_loss(sheet: Sheet, attempt: Attempt, why: str) -> None:
+    """A machine was lost: that costs no try, unless attempts end like this again and again with nothing saved."""
+    barren = _is_barren(sheet, attempt)
+    outcome = after_loss(sheet.progress.failures, sheet.progress.fruitless, barren=barren)
+    sheet.set_progress(failures=outcome.failures, fruitless=outcome.fruitless)
+    if isinstance(outcome, Again):
+        plan_again(sheet, outcome.after_s, why)
+    else:
+        fail(sheet, outcome.why)
+
+
+def _is_barren(sheet: Sheet, attempt: Attempt) -> bool:
+    """It trained for more than two intervals and nothing of it became durable."""
+    plan = sheet.view.job.work.checkpoint
+    every_s = AUTO_EVERY_MAX_S if plan.auto else plan.every_s
+    if every_s is None or attempt.running_at is None:
+        return False
+    durable = sheet.progress.durable
+    saved = durable is not None and durable.step > (attempt.start_step or 0)
+    return not saved and sheet.view.now_at - attempt.running_at > 2 * every_s
 
 
 def plan_again(sheet: Sheet, after_s: float, why: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent
 from outlast_orchestrator.core.rules.claimed import terminate
+from outlast_orchestrator.core.rules.gang_machines import wants
 from outlast_orchestrator.core.rules.machines import is_noticed
 from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.sheet import Sheet
@@ -53,7 +54,7 @@ def _may_serve_again(sheet: Sheet, machine: InstanceView) -> bool:
         return False
     waiting = sheet.unclaimed()
     if waiting is not None and not waiting.abandoned:
-        return False  # it has its own machine by now
+        return wants(sheet, waiting, machine)  # a single one has its own machine by now
     claimed = sheet.claimed()
     if claimed is not None and not goal_of(sheet).restart:
         return False

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from outlast.protocol.messages import OVER, AgentState
-from outlast_orchestrator.core.actions import Launch, TakeGeneration
+from outlast_orchestrator.core.actions import TakeGeneration
 from outlast_orchestrator.core.events import Kind
-from outlast_orchestrator.core.evidence import is_silent
-from outlast_orchestrator.core.place import NotNow, Placed, place
+from outlast_orchestrator.core.gang import is_gang
+from outlast_orchestrator.core.place import NotNow, place
 from outlast_orchestrator.core.ports import Policy
 from outlast_orchestrator.core.rules.ending import fail
-from outlast_orchestrator.core.rules.machines import is_noticed
+from outlast_orchestrator.core.rules.gang_machines import find_machines
 from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.rules.pointer import pointer_is_fresh
+from outlast_orchestrator.core.rules.spares import ALIVE, intend, is_free, may_be_replaced, spares_of
 from outlast_orchestrator.core.sheet import Sheet
-from outlast_orchestrator.core.types import Asked, Attempt, Instance, InstancePhase, LaunchRequest
-from outlast_orchestrator.core.view import CallKind, InstanceView
+from outlast_orchestrator.core.types import Attempt
+from outlast_orchestrator.core.view import CallKind
 
-ALIVE = (InstancePhase.LAUNCHING, InstancePhase.BOOTING, InstancePhase.READY)
 LAST_WORD_S = 15.0  # how long a node that has just left an attempt may take to say so
 
 
@@ -26,7 +25,11 @@ def plan(sheet: Sheet, policy: Policy) -> None:
     waiting = sheet.unclaimed()
     if waiting is None:
         _take_generation(sheet)
-    elif not waiting.abandoned:
+    elif waiting.abandoned:
+        return
+    elif is_gang(sheet, waiting):
+        find_machines(sheet, waiting, policy)
+    else:
         _find_machine(sheet, waiting, policy)
 
 
@@ -49,11 +52,11 @@ def _take_generation(sheet: Sheet) -> None:
 
 def _find_machine(sheet: Sheet, attempt: Attempt, policy: Policy) -> None:
     machines = sheet.machines_of(attempt)
-    if any(m.record.phase in ALIVE or not _may_be_replaced(m) for m in machines):
+    if any(m.record.phase in ALIVE or not may_be_replaced(m) for m in machines):
         return
     attempt = sheet.set_attempt(attempt, launches=())
-    spares = [machine for machine in _sorted(sheet) if _is_spare(sheet, machine)]
-    free = next((machine for machine in spares if _is_free(machine)), None)
+    spares = spares_of(sheet)
+    free = next((machine for machine in spares if is_free(machine)), None)
     if free is not None:
         sheet.set_attempt(attempt, launches=(free.record.launch_id,))
         sheet.log(Kind.ATTEMPT_ASSIGNED, "on the machine that is there already", attempt)
@@ -62,31 +65,6 @@ def _find_machine(sheet: Sheet, attempt: Attempt, policy: Policy) -> None:
         sheet.wake_in(0.5)
     else:
         _launch(sheet, attempt, policy)
-
-
-def _may_be_replaced(machine: InstanceView) -> bool:
-    """A try whose outcome is uncertain is settled before the next; a node that reported is never swapped."""
-    uncertain = machine.seen is None and machine.record.asked is not Asked.REFUSED
-    return not uncertain and not machine.record.installed
-
-
-def _sorted(sheet: Sheet) -> list[InstanceView]:
-    return [sheet.machines[launch] for launch in sorted(sheet.machines)]
-
-
-def _is_spare(sheet: Sheet, machine: InstanceView) -> bool:
-    """Ready, heard from, not about to end, and no open attempt's."""
-    if machine.record.phase is not InstancePhase.READY or machine.heard is None:
-        return False
-    if is_silent(machine, sheet.view.limits) or is_noticed(machine):
-        return False
-    return all(machine.record.launch_id not in a.launches for a in sheet.open_attempts())
-
-
-def _is_free(machine: InstanceView) -> bool:
-    """It says so itself. A node that left on a notice, with its report still on its way, is about to end."""
-    state = machine.heard.report.state if machine.heard is not None else None
-    return state in OVER or state is AgentState.IDLE
 
 
 def _launch(sheet: Sheet, attempt: Attempt, policy: Policy) -> None:
@@ -104,30 +82,5 @@ def _launch(sheet: Sheet, attempt: Attempt, policy: Policy) -> None:
         else:
             sheet.wake_in(placed.until - view.now_at)
         return
-    record = _intent(sheet, placed)
-    sheet.add_instance(record)
+    record = intend(sheet, attempt, placed)
     sheet.set_attempt(attempt, launches=(record.launch_id,))
-    sheet.log(
-        Kind.LAUNCH_INTENDED,
-        placed.why,
-        attempt,
-        launch=record.launch_id,
-        pool=placed.offer.pool,
-        price_usd_h=placed.offer.price_usd_h,
-    )
-    sheet.call(Launch(record))
-
-
-def _intent(sheet: Sheet, placed: Placed) -> Instance:
-    """The exact request, saved before the call: whatever becomes of us, it can be repeated or found."""
-    view, launch_id = sheet.view, sheet.fresh_id()
-    request = LaunchRequest(
-        token=f"{launch_id}-1",
-        launch_id=launch_id,
-        owner=view.job.owner,
-        job=view.job.id,
-        offer=placed.offer,
-        disk_gb=view.job.want.disk_gb,
-        max_life_s=view.limits.instance_life_max_s,
-    )
-    return Instance(launch_id, view.job.id, request, intended_at=view.now_at)

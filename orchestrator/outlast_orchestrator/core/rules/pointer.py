@@ -11,9 +11,10 @@ from outlast.protocol.objects import Pointer, PointerState
 from outlast_orchestrator.core.actions import ReadPointer
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent
+from outlast_orchestrator.core.gang import failure_in, have_answered, is_gang, lost_nodes
 from outlast_orchestrator.core.relaunch import Again, StopAndTell, after_failure
 from outlast_orchestrator.core.rules.adopt import adopt_owner, link_machines, use_up
-from outlast_orchestrator.core.rules.ending import close, fail, plan_again
+from outlast_orchestrator.core.rules.ending import close, fail, plan_again, settle_loss
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import OVER, Attempt, AttemptPhase, JobState
 from outlast_orchestrator.core.view import CallKind, InstanceView
@@ -38,6 +39,16 @@ def look_at_pointer(sheet: Sheet) -> bool:
     return not view.pointer.problem
 
 
+def pointer_runs(sheet: Sheet, attempt: Attempt) -> bool:
+    """As last read it says that this attempt owns the job and goes on."""
+    pointer = sheet.view.pointer.pointer
+    return (
+        pointer is not None
+        and pointer.generation == attempt.generation
+        and pointer.state is PointerState.RUNNING
+    )
+
+
 def pointer_is_fresh(sheet: Sheet) -> bool:
     """Read just now, and after the newest wish; else it is asked for, and what can't be undone waits."""
     view = sheet.view
@@ -60,7 +71,9 @@ def _is_busy(sheet: Sheet) -> bool:
     if claimed is None:
         return sheet.progress.state not in OVER and sheet.progress.state is not JobState.PAUSED
     machines = sheet.machines_of(claimed)
-    return claimed.noticed or not all(_trains(m, claimed) and not _saved(sheet, m) for m in machines)
+    first = claimed.launches[:1]
+    saved = any(_saved(sheet, machine) for machine in machines if machine.record.launch_id in first)
+    return claimed.noticed or saved or not all(_trains(machine, claimed) for machine in machines)
 
 
 def _trains(machine: InstanceView, attempt: Attempt) -> bool:
@@ -158,13 +171,16 @@ def _supersede(sheet: Sheet, pointer: Pointer) -> None:
 
 def _released(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
     """Losing a machine costs no try, but what went wrong before the trainer could start does."""
-    if _last_word_is_due(sheet, attempt):
+    if _last_word_is_due(sheet, attempt) or _gang_is_silent(sheet, attempt):
         sheet.wake_in(0.5)
         return
     failure = _reported_failure(sheet, attempt)
+    lost = lost_nodes(sheet, attempt) if is_gang(sheet, attempt) else []
     why = f"it released the job: {pointer.why or 'no reason given'}"
     close(sheet, attempt, why, ("pointer",), kind=Kind.ATTEMPT_RELEASED)
-    if failure is not None:
+    if lost:
+        settle_loss(sheet, attempt, _without(lost))
+    elif failure is not None:
         settle_failure(sheet, attempt, failure)
 
 
@@ -179,7 +195,22 @@ def _last_word_is_due(sheet: Sheet, attempt: Attempt) -> bool:
     return False
 
 
+def _gang_is_silent(sheet: Sheet, attempt: Attempt) -> bool:
+    """Its other nodes have not yet said how it ended for them: without them nobody knows whether a trainer
+    failed, or only lost its connection to a machine that was taken."""
+    return is_gang(sheet, attempt) and not have_answered(sheet, attempt)
+
+
+def _without(lost: list[int]) -> str:
+    ranks = ", ".join(str(rank) for rank in lost)
+    return f"the gang lost node {ranks}: the next attempt takes its place"
+
+
 def _ended(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
+    if pointer.exit_code != 0 and _gang_is_silent(sheet, attempt):
+        sheet.wake_in(0.5)
+        return
+    lost = lost_nodes(sheet, attempt) if is_gang(sheet, attempt) else []
     sheet.set_progress(ended_writer=pointer.writer)
     code = pointer.exit_code
     if code == 0:
@@ -190,7 +221,10 @@ def _ended(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
     failure = _failure_of(sheet, attempt, pointer)
     close(sheet, attempt, failure.message, ("pointer",))
     _may_be_continued(sheet, pointer)
-    settle_failure(sheet, attempt, failure)
+    if lost:
+        settle_loss(sheet, attempt, _without(lost))
+    else:
+        settle_failure(sheet, attempt, failure)
 
 
 def _ended_late(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
@@ -230,11 +264,7 @@ def _failure_of(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Failure:
 
 
 def _reported_failure(sheet: Sheet, attempt: Attempt) -> Failure | None:
-    for machine in sheet.machines_of(attempt):
-        heard = machine.heard
-        if heard is not None and heard.report.generation == attempt.generation:
-            return heard.report.failure
-    return None
+    return failure_in(sheet, attempt)
 
 
 def settle_failure(sheet: Sheet, attempt: Attempt, failure: Failure) -> None:

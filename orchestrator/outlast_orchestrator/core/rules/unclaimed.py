@@ -9,9 +9,11 @@ from __future__ import annotations
 from outlast.protocol.messages import AgentState, Failure, Report
 from outlast_orchestrator.core.actions import ReadPointer
 from outlast_orchestrator.core.events import Kind
-from outlast_orchestrator.core.evidence import lease_is_over, silence_s
+from outlast_orchestrator.core.evidence import is_silent, lease_is_over, silence_s
+from outlast_orchestrator.core.gang import NO_MACHINE, is_gang, nodes_of, report_of, writers
 from outlast_orchestrator.core.rules.claimed import terminate
 from outlast_orchestrator.core.rules.ending import close, plan_again
+from outlast_orchestrator.core.rules.gang_machines import block_region, is_overdue, why_overdue
 from outlast_orchestrator.core.rules.machines import is_noticed
 from outlast_orchestrator.core.rules.people import goal_of
 from outlast_orchestrator.core.rules.pointer import settle_failure
@@ -19,6 +21,7 @@ from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Attempt, AttemptPhase, InstancePhase
 from outlast_orchestrator.core.view import InstanceView
 
+NODE_FAILED = "failed on node"
 ACKNOWLEDGED = (AgentState.ABANDONED, AgentState.FAILED, AgentState.FENCED)
 PHASES = {AgentState.PREPARING: AttemptPhase.PREPARING, AgentState.WAITING: AttemptPhase.WAITING}
 
@@ -49,7 +52,14 @@ def _follow_reports(sheet: Sheet, attempt: Attempt) -> Attempt:
             attempt = sheet.set_attempt(attempt, writer=report.writer)
         if phase is not attempt.phase:
             attempt = sheet.set_attempt(attempt, phase=phase)
-    return attempt
+    return attempt if not is_gang(sheet, attempt) else _gang_phase(sheet, attempt)
+
+
+def _gang_phase(sheet: Sheet, attempt: Attempt) -> Attempt:
+    """It waits when all its nodes do."""
+    reports = [report_of(node.machine, attempt) for node in nodes_of(sheet, attempt)]
+    waits = all(report is not None and report.state is AgentState.WAITING for report in reports)
+    return sheet.set_attempt(attempt, phase=AttemptPhase.WAITING if waits else AttemptPhase.PREPARING)
 
 
 def _abandon(sheet: Sheet, attempt: Attempt) -> Attempt:
@@ -58,6 +68,8 @@ def _abandon(sheet: Sheet, attempt: Attempt) -> Attempt:
         return attempt
     attempt = sheet.set_attempt(attempt, abandoned=True, abandoned_why=why)
     sheet.log(Kind.ATTEMPT_ABANDONED, why, attempt)
+    if is_gang(sheet, attempt) and is_overdue(sheet, attempt):
+        block_region(sheet, attempt)
     return attempt
 
 
@@ -73,6 +85,8 @@ def _why_unwanted(sheet: Sheet, attempt: Attempt) -> str:
     if claimed is not None and not claimed.noticed and claimed.draining_since is None:
         return f"generation {claimed.generation} goes on after all"
     machines = sheet.machines_of(attempt)
+    if is_gang(sheet, attempt) and (broken := _why_broken(sheet, attempt)):
+        return broken
     if any(is_noticed(m) for m in machines):
         return "its own machine is being taken away"
     # Only an agent can be silent: a machine that is not there yet is a matter of launching and booting.
@@ -83,6 +97,19 @@ def _why_unwanted(sheet: Sheet, attempt: Attempt) -> str:
     if attempt.phase is AttemptPhase.PREPARING and _preparing_s(sheet, attempt) > limit_s:
         return f"it was not ready within {limit_s:.0f} s"
     return ""
+
+
+def _why_broken(sheet: Sheet, attempt: Attempt) -> str:
+    """Why this gang will never be complete, or not soon enough; "" while it may."""
+    for node in nodes_of(sheet, attempt):
+        report = report_of(node.machine, attempt)
+        if node.is_gone and (node.machine is None or node.machine.record.installed):
+            return f"node {node.rank} lost its machine before the claim"
+        if report is not None and report.state is AgentState.FAILED:
+            return f"{NODE_FAILED} {node.rank}: {report.failure.message if report.failure else report.why}"
+        if report is not None and report.state in ACKNOWLEDGED:
+            return f"node {node.rank} has left: {report.why}"
+    return why_overdue(sheet, attempt)
 
 
 def _preparing_s(sheet: Sheet, attempt: Attempt) -> float:
@@ -98,6 +125,9 @@ def _preparing_s(sheet: Sheet, attempt: Attempt) -> float:
 
 def _finish(sheet: Sheet, attempt: Attempt) -> None:
     failure = _failure(sheet, attempt)
+    if failure is not None and is_gang(sheet, attempt):
+        _finish_failed_gang(sheet, attempt, failure)
+        return
     if failure is not None:
         if _read_since_acknowledged(sheet, attempt):
             close(sheet, attempt, failure.message, ("the agent says so", "the pointer does not name it"))
@@ -111,6 +141,15 @@ def _finish(sheet: Sheet, attempt: Attempt) -> None:
         plan_again(sheet, 0.0, "the replacement's machine was lost; another one is planned")
 
 
+def _finish_failed_gang(sheet: Sheet, attempt: Attempt, failure: Failure) -> None:
+    """One node failed; the others have to hear that before it is over, for the first one may claim."""
+    before = sheet.attempts[attempt.generation]
+    _finish_abandoned(sheet, attempt)
+    closed = not sheet.attempts[attempt.generation].open
+    if closed and before.abandoned_why.startswith(NODE_FAILED):
+        settle_failure(sheet, sheet.attempts[attempt.generation], failure)
+
+
 def _failure(sheet: Sheet, attempt: Attempt) -> Failure | None:
     for machine in sheet.machines_of(attempt):
         report = _report(machine, attempt)
@@ -122,6 +161,8 @@ def _failure(sheet: Sheet, attempt: Attempt) -> Failure | None:
 def _finish_abandoned(sheet: Sheet, attempt: Attempt) -> None:
     machines = sheet.machines_of(attempt)
     why = attempt.abandoned_why
+    if is_gang(sheet, attempt):
+        machines = [m for m in writers(sheet, attempt) if m in machines]  # nobody else can claim
     if not machines or not _was_told(sheet, attempt):
         close(sheet, attempt, why, ("it was never told to run" if machines else "its machine is gone",))
         return
@@ -139,6 +180,7 @@ def _finish_abandoned(sheet: Sheet, attempt: Attempt) -> None:
 def _was_told(sheet: Sheet, attempt: Attempt) -> bool:
     """A machine that reported may have been told to run; one that never did can't have been."""
     launches = attempt.launches
+    launches = tuple(launch for launch in launches if launch != NO_MACHINE)
     records = [sheet.machines[launch].record for launch in launches if launch in sheet.machines]
     if len(records) < len(launches):
         return True  # gone before this tick: we can't know any more, so we assume it
@@ -153,6 +195,8 @@ def _acknowledged(sheet: Sheet, attempt: Attempt) -> bool:
     """
     for machine in sheet.machines_of(attempt):
         heard = machine.heard
+        if is_gang(sheet, attempt) and _needs_no_answer(sheet, attempt, machine):
+            continue
         if heard is None:
             return False
         report = heard.report
@@ -160,6 +204,13 @@ def _acknowledged(sheet: Sheet, attempt: Attempt) -> bool:
         if spoken and report.state not in ACKNOWLEDGED:
             return False
     return True
+
+
+def _needs_no_answer(sheet: Sheet, attempt: Attempt, machine: InstanceView) -> bool:
+    """It never claims, and is silent or was never told: when it speaks again it is told."""
+    if machine.record.launch_id == attempt.launches[0]:
+        return False
+    return not machine.record.installed or is_silent(machine, sheet.view.limits)
 
 
 def _read_since_acknowledged(sheet: Sheet, attempt: Attempt) -> bool:
