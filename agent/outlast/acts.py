@@ -41,6 +41,11 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Join:
+    """Look whether the first node of the gang has claimed, and where the gang starts."""
+
+
+@dataclass(frozen=True)
 class Restore:
     """Fetch what the claim wrote as the head."""
 
@@ -84,6 +89,7 @@ class Settle:
 @dataclass(frozen=True)
 class Upload:
     copy: StableCopy
+    skips: int | None = None  # of a gang: the step that the first node waits for, and that this node left out
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,7 @@ Act = (
     | Prepare
     | Remember
     | Claim
+    | Join
     | Restore
     | Start
     | AskSave

@@ -10,6 +10,7 @@ from outlast.acts import (
     Commit,
     End,
     FinishOutputs,
+    Join,
     Kill,
     Leave,
     Over,
@@ -52,7 +53,7 @@ def apply(view: AgentView, act: Act) -> AgentView:
         return replace(view, powering_off=True)
     if view.assignment is None:
         return view
-    if isinstance(act, (Prepare, Remember, Claim, Restore, Start)):
+    if isinstance(act, (Prepare, Remember, Claim, Join, Restore, Start)):
         return with_assignment(_starting(view, view.assignment, act), _start(view.assignment, act))
     if isinstance(act, (Upload, Commit, Prune)):
         return _ship(view, view.assignment, act)
@@ -67,7 +68,13 @@ def _begin(view: AgentView, act: Begin) -> AgentView:
         writer = WriterRef(last.generation, last.writer)
         past = past if writer in past else (*past, writer)
     assignment = Assignment(
-        command.generation, command.rank, command.attempt, command.work, command.world_size, command.market
+        command.generation,
+        command.rank,
+        command.attempt,
+        command.work,
+        command.world_size,
+        command.market,
+        command.peers,
     )
     return replace(view, assignment=assignment, past=past, generation_max=command.generation)
 
@@ -84,6 +91,8 @@ def _start(assignment: Assignment, act: Act) -> Assignment:
         return replace(assignment, prepare=Chore.DOING)
     if isinstance(act, Remember):
         return replace(assignment, remember=Chore.DOING)
+    if isinstance(act, Join):
+        return replace(assignment, claim=Chore.DOING)
     if isinstance(act, Claim):
         return replace(assignment, claim=Chore.DOING, permission=None)
     if isinstance(act, Restore):
@@ -137,6 +146,8 @@ def _lead_out(view: AgentView, assignment: Assignment, act: Act) -> AgentView:
     if isinstance(act, (Release, End)):
         return with_assignment(view, _closing(assignment, act))
     if isinstance(act, Over):
+        if act.state is AgentState.FAILED and assignment.failure is None and trainer.exit is not None:
+            assignment = replace(assignment, failure=failure_of(trainer.exit.code, trainer.exit.tail))
         return with_assignment(view, over(assignment, act.state, act.why, view.now_s))
     return view
 

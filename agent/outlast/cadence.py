@@ -25,6 +25,8 @@ FINAL_GRACE_S = 3.0  # from a final save on the disk to ending a trainer that do
 KILL_GRACE_S = 5.0  # SIGTERM to SIGKILL, when nobody is in a hurry
 WAKE_GRACE_S = 20.0  # after a freeze both ways of renewing the lease get this chance
 COMMIT_S = 1.0  # manifest and pointer, before anything was measured
+PARTS_EVERY_S = 2.0  # how often the first node of a gang looks for the others' parts
+PARTS_TOLD_AFTER_S = 300.0  # a part that is missing for so long is told
 ASK_AGAIN_S = 60.0  # a request for a save that nothing answered is repeated
 
 
@@ -45,6 +47,7 @@ class Pace:
     outputs_every_s: float = 15.0
     prefetch_every_s: float = 5.0  # whether there is a newer head to fetch ahead of the claim; 0: never
     alive_every_s: float = 3.0  # the file that the dead-man switch watches
+    gang_every_s: float = 2.0  # how often a node looks what the first one of its gang does
     hang_s: float = 25.0  # one hanging request for commands
     freeze_s: float = 5.0  # the loop was due and came this much later: the node was frozen
     over_off_s: float = OVER_OFF_S

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 
 from outlast.acts import (
@@ -12,6 +13,7 @@ from outlast.acts import (
     Commit,
     End,
     FinishOutputs,
+    Join,
     Kill,
     Over,
     PowerOff,
@@ -28,6 +30,7 @@ from outlast.acts import (
 )
 from outlast.bucket.outcomes import Applied
 from outlast.cadence import Pace
+from outlast.gang import meeting_of, pointer_to_follow
 from outlast.launch import trainer_order
 from outlast.news import Committed, News
 from outlast.node_ports import Node, NodeMemory
@@ -40,9 +43,9 @@ from outlast.tasks.logs import LogsTask, LogTarget
 from outlast.tasks.outputs import OutputsTask
 from outlast.tasks.pointer import PointerTask, writer_of
 from outlast.tasks.prefetch import PrefetchTask
-from outlast.tasks.saving import FinderTask, ShipperTask
+from outlast.tasks.saving import FinderTask, Partner, ShipperTask
 from outlast.tasks.trainer import TrainerTask
-from outlast.tasks.watch import NoticeTask, Target, WatchdogTask
+from outlast.tasks.watch import Leader, LeaderTask, NoticeTask, Target, WatchdogTask
 from outlast.tasks.workplace import WorkplaceTask
 from outlast.trainer_contract import SaveRequest
 from outlast.view import AgentView, Assignment, Identity, Stage
@@ -79,12 +82,23 @@ class Crew:
         self._outputs = OutputsTask(runtime, bucket, node.outputs, post, pace.outputs_every_s)
         self._prefetch = PrefetchTask(runtime, bucket, node.workplace, identity, post, pace.prefetch_every_s)
         self._workplace = WorkplaceTask(
-            runtime, bucket, node.workplace, node.outputs, node.disk, self._pointer, self._prefetch, post
+            runtime,
+            bucket,
+            node.workplace,
+            node.outputs,
+            node.disk,
+            self._pointer,
+            self._prefetch,
+            post,
+            identity.job,
         )
         self._logs = LogsTask(runtime, bucket, node.logs, identity.boot, pace.log_every_s)
         self._watchdog = WatchdogTask(
             runtime, bucket, identity.job, post, pace.pointer_look_every_s, pace.boot_clock_every_s
         )
+        self._leaders: LeaderTask | None = None  # only a node of a gang has one
+        self._leader: Leader | None = None
+        self._new_leaders = functools.partial(LeaderTask, runtime, bucket, post, pace.gang_every_s)
         self._power = Desk(runtime, "power")
         HangTask(runtime, link, post, pace.hang_s)
         NoticeTask(runtime, node.notices, post, pace.notice_poll_s)
@@ -99,7 +113,7 @@ class Crew:
         elif isinstance(act, Begin):
             self._wanted = Wanted()
         elif view.assignment is not None:
-            if isinstance(act, (Prepare, Remember, Claim, Restore, Start)):
+            if isinstance(act, (Prepare, Remember, Claim, Join, Restore, Start)):
                 self._lead_in(view, view.assignment, act)
             elif isinstance(act, (Upload, Commit, Prune)):
                 self._ship(view.assignment, act)
@@ -110,37 +124,47 @@ class Crew:
         if isinstance(act, Prepare):
             self._workplace.prepare(assignment, self._wanted.order())
         elif isinstance(act, Remember):
-            writer = f"{self._identity.instance}-{self._runtime.token(TOKEN_BYTES)}"
+            # Who follows never claims. That it was here is remembered all the same.
+            follows = assignment.follows
+            writer = "" if follows else f"{self._identity.instance}-{self._runtime.token(TOKEN_BYTES)}"
             memory = NodeMemory(
                 assignment.generation, assignment.rank, assignment.attempt, writer, view.past[-PAST_MAX:]
             )
             self._workplace.remember(assignment.generation, memory)
         elif isinstance(act, Claim):
             self._pointer.claim(assignment, act.permission)
+        elif isinstance(act, Join):
+            self._workplace.join(assignment, self._identity)
         elif isinstance(act, Restore):
-            assert assignment.pointer is not None
-            self._workplace.restore(assignment, assignment.pointer)
+            start, pointer = assignment.start, assignment.pointer
+            pointer = pointer if start is None else pointer_to_follow(start, self._identity)
+            assert pointer is not None
+            self._workplace.restore(assignment, pointer)
         elif isinstance(act, Start):
             work, generation = assignment.work, assignment.generation
             places = self._node.workplace.places(work, generation)
-            order = trainer_order(self._identity, work, generation, places, assignment.resume)
+            meeting = meeting_of(self._identity.job, assignment)
+            order = trainer_order(self._identity, work, generation, places, assignment.resume, meeting)
             label = f"g{generation}-{self._identity.boot}"
             self._trainer.start(order, work, assignment.resume.manifest, label)
 
     def _ship(self, assignment: Assignment, act: Upload | Commit | Prune) -> None:
         saving, generation = assignment.saving, assignment.generation
         if isinstance(act, Upload):
+            follows = assignment.follows
+            partner = Partner.of(self._identity, assignment, act.skips) if follows else None
             self._shipper.upload(
                 generation,
                 act.copy,
-                saving.base,
+                None if follows else saving.base,
                 self._wanted.order(),
                 mbps_max=assignment.work.checkpoint.upload_mbps_max,
                 hurry=self._hurry,
+                partner=partner,
             )
         elif isinstance(act, Commit):
             assert saving.draft is not None
-            self._pointer.commit(generation, saving.draft)
+            self._pointer.commit(generation, saving.draft, assignment.parts)
         else:
             self._pointer.prune(generation)
 
@@ -192,8 +216,10 @@ class Crew:
             self._prefetch.begin(new.work)
         stage_before = old.trainer.stage if same and old is not None else Stage.NONE
         if new.trainer.stage is Stage.ALIVE and stage_before is not Stage.ALIVE:
-            self._finder.follow(new.generation)
-            self._outputs.follow(new.generation, new.work)
+            if not new.follows or new.parts:
+                self._finder.follow(new.generation)
+            if not new.follows:
+                self._outputs.follow(new.generation, new.work)
         if same and old is not None and new.trainer.progress.step != old.trainer.progress.step:
             self._finder.hint(new.trainer.progress.step)
         if new.over is not None and (not same or old is None or old.over is None):
@@ -214,6 +240,11 @@ class Crew:
                 past = (*past, WriterRef(assignment.generation, assignment.writer))
             elif assignment.claimed:
                 me = writer_of(self._identity, assignment.generation, assignment.writer, assignment.attempt)
+        elif assignment is not None and assignment.start is not None and assignment.over is None:
+            # Who follows looks whether the writer of its first node owns the job.
+            writer = assignment.start.writer
+            me = writer_of(self._identity, assignment.generation, writer, assignment.attempt)
+        self._aim_at_leader(assignment)
         target = Target(me, past)
         if target != self._target:
             self._target = target
@@ -223,6 +254,15 @@ class Crew:
             if logs != self._log_target:
                 self._log_target = logs
                 self._logs.aim(logs)
+
+    def _aim_at_leader(self, assignment: Assignment | None) -> None:
+        leader: Leader | None = None
+        if assignment is not None and assignment.start is not None and assignment.over is None:
+            leader = Leader(assignment.generation, assignment.start.writer)
+        if leader != self._leader:
+            self._leader = leader
+            self._leaders = self._leaders or self._new_leaders()
+            self._leaders.aim(leader)
 
 
 def _copies(assignment: Assignment | None) -> Iterator[StableCopy]:

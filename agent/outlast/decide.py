@@ -28,6 +28,8 @@ from outlast.acts import (
     Upload,
 )
 from outlast.cadence import KILL_GRACE_S, WAKE_GRACE_S
+from outlast.follow import follow, try_join
+from outlast.gang import unreachable_peers
 from outlast.leave import Leaving, drain, keep_saving, leaving
 from outlast.protocol.messages import AgentState, Command, CommandKind
 from outlast.verdict import verdict
@@ -51,6 +53,8 @@ def decide(view: AgentView) -> Decision:
         return _superseded(assignment)
     if not assignment.claimed:
         return _before_claim(view, assignment)
+    if assignment.follows:
+        return follow(view, assignment)
     if assignment.closing is Chore.DOING:
         return Decision((), "telling the pointer how it ended")
     return _claimed(view, assignment)
@@ -113,7 +117,7 @@ def _next_assignment(view: AgentView) -> Command | None:
 
 
 def _before_claim(view: AgentView, assignment: Assignment) -> Decision:
-    if assignment.claim is Chore.DOING:
+    if assignment.claim is Chore.DOING and not assignment.follows:
         return Decision((), "claiming; whatever else is wanted, the outcome must be known first")
     if why := _unwanted(view, assignment):
         return Decision((Over(AgentState.ABANDONED, why),), why)
@@ -128,7 +132,7 @@ def _before_claim(view: AgentView, assignment: Assignment) -> Decision:
         # knows its own claim again.
         acts: tuple[Act, ...] = (Remember(),) if assignment.remember is Chore.TODO else ()
         return Decision(acts, "choosing a writer")
-    return _try_claim(view, assignment)
+    return try_join(view, assignment) if assignment.follows else _try_claim(view, assignment)
 
 
 def _unwanted(view: AgentView, assignment: Assignment) -> str:
@@ -147,6 +151,8 @@ def _try_claim(view: AgentView, assignment: Assignment) -> Decision:
     """Claim late, and only with the controller's word given in answer to the newest report."""
     if view.notice is not None and view.notice.leave:
         return Decision((), "not claiming: this node has a notice itself")
+    if unknown := unreachable_peers(assignment):
+        return Decision((), f"not claiming: the address of node {unknown} is not known yet")
     if view.now_s < assignment.claim_not_before_s:
         return Decision((), f"waiting to claim: {assignment.claim_why or 'not allowed yet'}")
     if assignment.permission is None:
@@ -225,7 +231,7 @@ def _finish(view: AgentView, assignment: Assignment, reason: Leaving | None) -> 
     if view.now_s < assignment.closing_retry_s:
         return Decision((), "the end could not be written into the pointer; trying again")
     out_of_time = reason is not None and reason.by_s is not None and view.now_s >= reason.by_s
-    stop_now = reason is not None and not reason.save
+    stop_now = out_of_time and reason is not None and not reason.save
     if not assignment.saving.idle and not out_of_time and not stop_now:
         return Decision((), "bringing the last save to the bucket")
     end = verdict(assignment, reason)

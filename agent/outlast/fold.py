@@ -91,8 +91,11 @@ def _ordered(view: AgentView, assignment: Assignment, command: Command) -> Assig
         limit_s = assignment.work.drain_limit_s if command.limit_s is None else command.limit_s
         why = command.why or "drain"
         return replace(assignment, drain_why=why, drain_by_s=view.now_s + limit_s)
-    if command.kind is CommandKind.STOP:
-        return replace(assignment, stop_why=assignment.stop_why or command.why or "stop")
+    if command.kind is CommandKind.STOP and not assignment.stop_why:
+        by_s = None if command.limit_s is None else view.now_s + command.limit_s
+        return replace(assignment, stop_why=command.why or "stop", stop_by_s=by_s)
+    if command.kind is CommandKind.ASSIGN and not assignment.claimed:
+        return replace(assignment, peers=command.peers)
     if command.kind is CommandKind.ABANDON and not assignment.abandon_why:
         by_s = assignment.drain_by_s or view.now_s + assignment.work.drain_limit_s
         return replace(assignment, abandon_why=command.why or "no longer wanted", drain_by_s=by_s)
@@ -103,7 +106,7 @@ def _permission(
     view: AgentView, assignment: Assignment, reply: Reply, news: ReportAnswered | Told
 ) -> Assignment:
     """RUN counts only in the answer to a report that asked for it; elsewhere it means: ask at once."""
-    if assignment.claim is not Chore.TODO:
+    if assignment.claim is not Chore.TODO or assignment.follows:
         return assignment
     run: Permission | None = None
     for command in reply.commands:
@@ -127,7 +130,7 @@ def _report_failed(view: AgentView, news: ReportFailed) -> AgentView:
     telling = replace(view.telling, report_in_flight=False, link_trouble=news.why)
     view = replace(view, telling=telling)
     assignment = view.assignment
-    if assignment is None or assignment.claim is not Chore.TODO:
+    if assignment is None or assignment.claim is not Chore.TODO or assignment.follows:
         return view
     held_s = max(assignment.claim_not_before_s, view.now_s + CLAIM_EVERY_S)
     return with_assignment(view, replace(assignment, permission=None, claim_not_before_s=held_s))
@@ -197,6 +200,14 @@ def _recovered(view: AgentView, news: Recovered) -> AgentView:
     # Its claim was not applied. It may still come through: then `StraySeen` releases it.
     why = f"the agent was restarted before its claim was known to be applied ({outcome.why})"
     return with_assignment(view, _left_over(view, news.writer, AgentState.ABANDONED, why))
+
+
+def restarted_follower(view: AgentView) -> AgentView:
+    """An agent that was restarted on a node that followed: its trainer died with it, and the gang can't take
+    it back. It says so, under the attempt that it had."""
+    why = "the agent was restarted: this node can't take its place in the gang again"
+    left = _left_over(view, WriterRef(view.generation_max, ""), AgentState.ABANDONED, why)
+    return with_assignment(view, left)
 
 
 def _left_over(view: AgentView, writer: WriterRef, state: AgentState, why: str) -> Assignment:

@@ -16,12 +16,15 @@ from outlast.facts import (
     note,
     with_assignment,
 )
+from outlast.fold_gang import joined, leader_seen
 from outlast.fold_saving import SAVING_NEWS, fold_saving
 from outlast.fold_storage import pointer_said, troubled
 from outlast.news import (
     ClaimAnswered,
     Closed,
+    Joined,
     Killed,
+    LeaderSeen,
     Looked,
     OutputsFinished,
     Prepared,
@@ -41,7 +44,7 @@ from outlast.view import AgentView, Assignment, Chore, Stage
 REFUSALS_MAX = 6  # before the claim: a bucket that refuses (not: can't be reached) so often is a failure
 
 OWN_NEWS = (
-    Prepared, Remembered, ClaimAnswered, Restored, Started, TrainerLooked, SaveAsked,
+    Prepared, Remembered, ClaimAnswered, Joined, LeaderSeen, Restored, Started, TrainerLooked, SaveAsked,
     Killed, Settled, OutputsFinished, Closed, Looked,
 )  # fmt: skip
 ATTEMPT_NEWS = OWN_NEWS + SAVING_NEWS
@@ -67,6 +70,10 @@ def _folded(view: AgentView, assignment: Assignment, news: object) -> AgentView:
         return fold_saving(view, assignment, news)
     if isinstance(news, (Prepared, Remembered)):
         return _prepared(view, assignment, news)
+    if isinstance(news, Joined):
+        return joined(view, assignment, news)
+    if isinstance(news, LeaderSeen):
+        return leader_seen(view, assignment, news)
     if isinstance(news, ClaimAnswered):
         return _claim_answered(view, assignment, news)
     if isinstance(news, Restored):

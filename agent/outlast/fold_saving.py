@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from outlast.bucket.outcomes import Applied, Mine, Rebase
+from outlast.cadence import PARTS_EVERY_S, PARTS_TOLD_AFTER_S
 from outlast.facts import (
     SAVE_DISCARDED,
     SAVE_FOUND,
     SAVE_SKIPPED,
+    TELL,
     note,
     with_assignment,
     with_saving,
 )
 from outlast.fold_storage import later, mended, pointer_said, troubled
-from outlast.news import Committed, Pruned, SaveFound, SaveUnusable, Trouble, Uploaded, UploadMoved
+from outlast.news import (
+    Committed,
+    Incomplete,
+    Pruned,
+    SaveFound,
+    SaveUnusable,
+    Trouble,
+    Uploaded,
+    UploadMoved,
+)
 from outlast.protocol.values import replace
+from outlast.save.types import Draft
 from outlast.view import AgentView, Ask, Assignment, Chore, Saving
 
 SAVING_NEWS = (SaveFound, SaveUnusable, UploadMoved, Uploaded, Committed, Pruned)
@@ -81,6 +93,10 @@ def _answers(view: AgentView, assignment: Assignment, ask: Ask, age_s: float) ->
 
 def _uploaded(view: AgentView, assignment: Assignment, news: Uploaded) -> AgentView:
     saving = replace(assignment.saving, uploading=False)
+    if isinstance(news.outcome, Draft) and assignment.follows:
+        step = news.outcome.step
+        done = replace(saving, under_way=None, parted_step=step, tries=0)
+        return mended(with_saving(view, done))
     if isinstance(news.outcome, Trouble):
         return troubled(later(view, assignment), news.outcome)
     if news.outcome is None:
@@ -96,6 +112,9 @@ def _committed(view: AgentView, assignment: Assignment, news: Committed) -> Agen
     saving, outcome = replace(assignment.saving, committing=False), news.outcome
     if isinstance(outcome, Trouble):
         return troubled(later(view, assignment), outcome)
+    if isinstance(outcome, Incomplete):
+        return _incomplete(view, saving, outcome)
+    saving = replace(saving, missing=(), missing_since_s=None)
     if isinstance(outcome, Rebase):
         # The head moved since the upload began: what to name again is decided anew.
         return with_saving(view, replace(saving, draft=None))
@@ -116,6 +135,31 @@ def _committed(view: AgentView, assignment: Assignment, news: Committed) -> Agen
     view = with_saving(view, saving)
     assert view.assignment is not None
     return pointer_said(view, view.assignment, outcome)
+
+
+def _incomplete(view: AgentView, saving: Saving, outcome: Incomplete) -> AgentView:
+    """A checkpoint of a gang is committed whole or not at all: it waits for the parts, or makes way."""
+    copy = saving.under_way
+    step = copy.step if copy is not None else 0
+    if outcome.skipped:
+        ranks = ", ".join(map(str, outcome.skipped))
+        given_up = replace(saving, under_way=None, draft=None, missing=(), missing_since_s=None)
+        why = f"step {step}: node {ranks} has no part of it, a newer save took its place there"
+        return note(with_saving(view, given_up), SAVE_SKIPPED, why, step=str(step))
+    since_s = saving.missing_since_s if saving.missing_since_s is not None else view.now_s
+    waits = replace(
+        saving,
+        missing=outcome.missing,
+        missing_since_s=since_s,
+        retry_s=view.now_s + PARTS_EVERY_S,
+    )
+    told_s = since_s + PARTS_TOLD_AFTER_S
+    view = with_saving(view, waits)
+    if not told_s <= view.now_s < told_s + 1.5 * PARTS_EVERY_S:
+        return view
+    ranks, since_s = ", ".join(map(str, outcome.missing)), view.now_s - since_s
+    why = f"step {step} is not committed: the part of node {ranks} has been missing for {since_s:.0f} s"
+    return note(view, TELL, f"{why} (where the first node alone saves, set `checkpoint.parts: first-node`)")
 
 
 def _pruned(view: AgentView, assignment: Assignment, news: Pruned) -> AgentView:

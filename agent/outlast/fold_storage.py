@@ -14,6 +14,7 @@ from outlast.facts import (
     with_assignment,
     with_saving,
 )
+from outlast.fold_gang import pointer_is_over
 from outlast.news import Trouble
 from outlast.protocol.messages import Failure
 from outlast.protocol.values import replace
@@ -70,6 +71,8 @@ def pointer_said(
         failure = Failure("storage", outcome.why, fatal=True)
         stopped = replace(assignment, fenced_why=outcome.why, failure=failure, closing=Chore.TODO)
         return note(with_assignment(view, stopped), TELL, outcome.why)
+    if assignment.follows and isinstance(outcome, Over):
+        return pointer_is_over(view, assignment, outcome)
     if not closing:
         return view
     if isinstance(outcome, (Applied, Over)):

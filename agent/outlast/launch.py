@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 
+from outlast.gang import Meeting
 from outlast.node_ports import Places, TrainerOrder
 from outlast.protocol.messages import Work
 from outlast.trainer_contract import environment
@@ -14,7 +15,7 @@ RESUME_ARGS = "{resume_args}"  # where in `run` the resume arguments go; without
 
 
 def trainer_order(
-    identity: Identity, work: Work, generation: int, places: Places, resume: Resume
+    identity: Identity, work: Work, generation: int, places: Places, resume: Resume, meeting: Meeting
 ) -> TrainerOrder:
     """The job's own variables win over our conveniences, never over the words of the contract."""
     env = {
@@ -22,6 +23,7 @@ def trainer_order(
         # The same run in every attempt, so that its curves go on where they were.
         "WANDB_RUN_ID": f"outlast-{identity.job}",
         "WANDB_RESUME": "allow",
+        **meeting.plain(),
         **work.env,
         **environment(
             job=identity.job,
@@ -32,6 +34,7 @@ def trainer_order(
             resume_step=resume.step,
             outputs=work.outputs,
         ),
+        **meeting.environment(),
     }
     return TrainerOrder(
         command=command(work, resume),

@@ -24,7 +24,8 @@ class Leaving:
 def leaving(view: AgentView, assignment: Assignment) -> Leaving | None:
     """The strictest reason there is. What the controller told stays told; a notice can be withdrawn."""
     if assignment.stop_why:
-        return Leaving(f"{ORDERED} stop: {assignment.stop_why}", view.now_s, save=False)
+        by_s = view.now_s if assignment.stop_by_s is None else assignment.stop_by_s
+        return Leaving(f"{ORDERED} stop: {assignment.stop_why}", by_s, save=False)
     reasons: list[Leaving] = []
     if assignment.drain_why:
         reasons.append(Leaving(f"{ORDERED} drain: {assignment.drain_why}", assignment.drain_by_s))

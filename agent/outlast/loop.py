@@ -12,7 +12,7 @@ from outlast.cadence import Pace
 from outlast.crew import Crew
 from outlast.decide import decide
 from outlast.facts import AGENT_STARTED, note
-from outlast.fold import fold
+from outlast.fold import fold, restarted_follower
 from outlast.lease import LeasedBucket
 from outlast.news import News, ShutdownAsked, Tick
 from outlast.node_ports import Node, NodeTrouble
@@ -88,6 +88,7 @@ class Agent:
 
     def _first_view(self) -> AgentView:
         memory, now_s = self._node.disk.load(), self._runtime.boot_s()
+        follower = memory.rank > 0 and not memory.writer and memory.generation > 0
         view = AgentView(
             identity=self._identity,
             now_s=now_s,
@@ -98,13 +99,15 @@ class Agent:
             pace=self._pace,
             alone=self._alone,
             # An assignment without a writer was never claimed: it may be taken on once more.
-            generation_max=memory.generation if memory.writer else max(0, memory.generation - 1),
+            generation_max=memory.generation if memory.writer or follower else max(0, memory.generation - 1),
             past=memory.past,
             stray=WriterRef(memory.generation, memory.writer) if memory.writer else None,
             remembered_rank=memory.rank,
             remembered_attempt=memory.attempt,
         )
-        return note(view, AGENT_STARTED, "restarted on this node" if memory.writer else "started")
+        view = restarted_follower(view) if follower else view
+        again = memory.writer or follower
+        return note(view, AGENT_STARTED, "restarted on this node" if again else "started")
 
     def _wait(self, view: AgentView) -> tuple[AgentView, News | None]:
         """Sleeps until news comes or a rule wants to look again."""

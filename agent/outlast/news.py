@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from outlast.bucket.outcomes import Applied, Fenced, Mine, Over, Rebase, Stop, Wait
 from outlast.node_ports import NoticeSeen, TrainerExit, TrainerProgress
-from outlast.protocol.messages import Failure, Reply, WriterRef
+from outlast.protocol.messages import AgentState, Failure, Reply, WriterRef
+from outlast.protocol.objects import GangStart
 from outlast.save.types import Draft, StableCopy
 from outlast.view import Resume
 
@@ -103,6 +104,32 @@ class ClaimAnswered:
 
 
 @dataclass(frozen=True)
+class Joined:
+    """The first node has claimed, and the gang starts from there."""
+
+    generation: int
+    outcome: GangStart | Wait | Over | Fenced | Trouble
+
+
+@dataclass(frozen=True)
+class LeaderSeen:
+    """The status object of the gang's first node says something new."""
+
+    generation: int
+    state: AgentState
+    step: int | None  # on its way to the bucket
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Incomplete:
+    """A checkpoint of a gang that can't be committed yet, or never: parts of other nodes are not there."""
+
+    missing: tuple[int, ...]  # ranks
+    skipped: tuple[int, ...]  # ranks that had replaced it by a newer save
+
+
+@dataclass(frozen=True)
 class Restored:
     generation: int
     outcome: Resume | Failure | Trouble
@@ -173,7 +200,7 @@ class Uploaded:
 @dataclass(frozen=True)
 class Committed:
     generation: int
-    outcome: Applied | Mine | Rebase | Wait | Over | Fenced | Stop | Trouble
+    outcome: Applied | Mine | Rebase | Wait | Over | Fenced | Stop | Trouble | Incomplete
 
 
 @dataclass(frozen=True)
@@ -231,6 +258,8 @@ News = (
     | Prepared
     | Remembered
     | ClaimAnswered
+    | Joined
+    | LeaderSeen
     | Restored
     | Started
     | TrainerLooked

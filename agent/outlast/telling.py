@@ -43,7 +43,9 @@ def _leaves_all_the_same(assignment: Assignment) -> bool:
 def asking(view: AgentView) -> WriterRef | None:
     """The writer for whom a report sent now asks permission to claim."""
     assignment = view.assignment
-    if assignment is None or state_of(view) is not AgentState.WAITING or assignment.claim is not Chore.TODO:
+    if assignment is None or assignment.follows or assignment.claim is not Chore.TODO:
+        return None
+    if state_of(view) is not AgentState.WAITING:
         return None
     return WriterRef(assignment.generation, assignment.writer)
 
@@ -98,8 +100,17 @@ def said(view: AgentView) -> str:
             durable.name if durable else "",
             str(assignment.trainer.exit),
             "trouble" if assignment.saving.trouble else "",
+            *_for_the_gang(assignment),
         )
     )
+
+
+def _for_the_gang(assignment: Assignment) -> tuple[str, ...]:
+    """The other nodes read in its status what the first one brings to the bucket."""
+    copy = assignment.saving.under_way
+    if assignment.world_size == 1 or assignment.follows or copy is None:
+        return ()
+    return (f"uploads {copy.step}",)
 
 
 def build_report(view: AgentView, why: str) -> Report:
@@ -159,6 +170,8 @@ def _notice(view: AgentView) -> Notice | None:
 def _save_status(view: AgentView, assignment: Assignment) -> SaveStatus:
     now_s, saving = view.now_s, assignment.saving
     copy, chosen = saving.under_way, chosen_interval(view, assignment)
+    since_s = saving.trouble_since_s if saving.trouble else saving.missing_since_s
+    since_s = saving.trouble_since_s if since_s is None else since_s
     return SaveStatus(
         durable=saving.durable,
         durable_age_s=None if saving.durable_s is None else now_s - saving.durable_s,
@@ -167,8 +180,8 @@ def _save_status(view: AgentView, assignment: Assignment) -> SaveStatus:
         uploaded_bytes=saving.uploaded_bytes,
         upload_bytes=copy.bytes if copy is not None else 0,
         skipped=saving.skipped,
-        trouble=saving.trouble,
-        trouble_age_s=None if saving.trouble_since_s is None else now_s - saving.trouble_since_s,
+        trouble=saving.trouble or _missing(saving),
+        trouble_age_s=None if since_s is None else now_s - since_s,
         save_s=saving.save_s,
         upload_s=saving.upload_s,
         state_bytes=saving.state_bytes,
@@ -177,3 +190,10 @@ def _save_status(view: AgentView, assignment: Assignment) -> SaveStatus:
         every_s=None if chosen is None else chosen.every_s,
         every_why="" if chosen is None else chosen.why,
     )
+
+
+def _missing(saving: Saving) -> str:
+    if not saving.missing or saving.under_way is None:
+        return ""
+    ranks = ", ".join(str(rank) for rank in saving.missing)
+    return f"step {saving.under_way.step} waits for the part of node {ranks}"

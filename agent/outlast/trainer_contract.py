@@ -26,9 +26,15 @@ PROGRESS = "OUTLAST_PROGRESS"  # trainer → agent: JSON lines, appended
 DONE = "OUTLAST_DONE"  # trainer → agent: finished for good, nothing is left to train
 OUTPUTS = "OUTLAST_OUTPUTS"  # the job's output patterns, one a line, for information
 
+NODES = "OUTLAST_NODES"  # how many machines train together
+NODE_RANK = "OUTLAST_NODE_RANK"  # which of them this is, from 0
+MASTER_ADDR = "OUTLAST_MASTER_ADDR"  # of the first one, as the others reach it
+MASTER_PORT = "OUTLAST_MASTER_PORT"  # another one in each generation
+
 ALL = (
     JOB, GENERATION, CHECKPOINT_DIR, RESUME_FROM, RESUME_STEP,
     SAVE_REQUEST, SAVE_ANSWER, PROGRESS, DONE, OUTPUTS,
+    NODES, NODE_RANK, MASTER_ADDR, MASTER_PORT,
 )  # fmt: skip
 
 # File names inside the folder that the agent keeps for one attempt.

@@ -12,15 +12,17 @@ from outlast.cadence import Pace
 from outlast.node_ports import TrainerExit, TrainerProgress
 from outlast.protocol.limits import LEASE_S
 from outlast.protocol.messages import (
+    EVERY_NODE,
     AgentState,
     Command,
     Fact,
     Failure,
+    Peer,
     Permission,
     Work,
     WriterRef,
 )
-from outlast.protocol.objects import Manifest, ManifestRef, Pointer
+from outlast.protocol.objects import GangStart, Manifest, ManifestRef, Pointer
 from outlast.save.types import Draft, StableCopy
 
 NEVER_S = float("-inf")
@@ -120,6 +122,9 @@ class Saving:
     retry_s: float = NEVER_S
     prune: Chore = Chore.DONE
     pruned_s: float = NEVER_S  # when that began: wishes for pins were looked at then
+    missing: tuple[int, ...] = ()  # of a gang: nodes whose part of the draft is not there yet
+    missing_since_s: float | None = None
+    parted_step: int | None = None  # on a node that follows: the newest step whose part is in the bucket
 
     @property
     def idle(self) -> bool:
@@ -145,6 +150,11 @@ class Assignment:
     work: Work
     world_size: int = 1
     market: str = ""
+    peers: tuple[Peer, ...] = ()  # all nodes of a gang, by rank
+    start: GangStart | None = None  # what the gang starts from, as its first node wrote it
+    leader_step: int | None = None  # what the first node is bringing to the bucket
+    leader_over: AgentState | None = None  # how its role ended
+    leader_why: str = ""
     # before the claim
     prepare: Chore = Chore.TODO
     prepare_tries: int = 0
@@ -176,6 +186,7 @@ class Assignment:
     drain_why: str = ""  # told to drain
     drain_by_s: float | None = None
     stop_why: str = ""  # told to release without a save
+    stop_by_s: float | None = None  # what is on its way to the bucket may take until then
     fenced_why: str = ""
     failure: Failure | None = None
     closing: Chore = Chore.TODO  # release or end
@@ -197,6 +208,17 @@ class Assignment:
         """Waits for its turn to claim."""
         done = self.prepare is Chore.DONE and self.remember is Chore.DONE
         return done and not self.claimed and self.over is None
+
+    @property
+    def follows(self) -> bool:
+        """It is not the first node of its gang: it never claims, and follows who does."""
+        return self.rank > 0
+
+    @property
+    def parts(self) -> int:
+        """On how many other nodes parts of a checkpoint lie."""
+        shared = self.work.checkpoint.parts in ("", EVERY_NODE)
+        return self.world_size - 1 if shared else 0
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,8 @@ WRONG = [
     ),
     ("nodes: -1", 2, "nodes: -1 is out of range"),
     ("nodes: yes", 2, "nodes: expected a whole number, found true"),
-    ("nodes: 2", 2, "nodes: not yet: "),
+    ("nodes: 65", 2, "nodes: at most 64 machines can train one job together"),
+    ("checkpoint: {parts: all}", 2, "checkpoint.parts: "),
     ("secrets: [A]", 2, "secrets: not yet: "),
     ("max_duration: 30", 2, "max_duration: expected text, found 30; put quotes round it, and a unit"),
     ("max_duration: 30 minutes", 2, "max_duration: '30 minutes' is not a duration; write for instance 45s"),
@@ -235,6 +236,7 @@ retry: {max_failures: 0, exit_codes: {fatal: [2], retryable: [75]}}
     )
     assert (job.id, job.name, job.owner, job.created_at, job.revision) == ("j1", "n", "o", 5.0, 2)
     assert (job.storage, job.policy, job.nodes, job.max_duration_s) == ("s", "cheapest", 1, 5400.0)
+    assert job.work.checkpoint.parts == ""
     want = job.want
     assert (want.gpus, want.clouds, want.regions) == (("H100:8", "L4:1"), ("local",), ("here",))
     assert want.markets == (Market.SPOT, Market.ON_DEMAND)

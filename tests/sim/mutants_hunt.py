@@ -26,9 +26,10 @@ class Judged(Protocol):
 
 
 SEEDS_MAX = 500
-SHORT, HARSH, POINTER = "short", "harsh", "pointer"
+SHORT, HARSH, POINTER, GANG = "short", "harsh", "pointer", "gang"
 WORLDS: Mapping[str, Callable[[int], Judged]] = {
     SHORT: lambda seed: World(seed, plan.SHORT),
+    GANG: lambda seed: World(seed, plan.GANG),
     HARSH: HarshWorld,
     POINTER: PointerWorld,
 }

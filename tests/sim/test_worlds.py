@@ -1,6 +1,6 @@
 """Whole worlds: the real controllers and agents through bad hours and bad days, judged by every checker.
 
-`OUTLAST_SHORT_SEEDS` and `OUTLAST_DAY_SEEDS` say how many; `make soak` runs far more.
+`OUTLAST_SHORT_SEEDS`, `OUTLAST_DAY_SEEDS` and `OUTLAST_GANG_SEEDS` say how many; `make soak` runs far more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from outlast_orchestrator.simulate.world import World
 
 SHORT_SEEDS = int(os.environ.get("OUTLAST_SHORT_SEEDS", "2000"))
 DAY_SEEDS = int(os.environ.get("OUTLAST_DAY_SEEDS", "300"))
+GANG_SEEDS = int(os.environ.get("OUTLAST_GANG_SEEDS", "60"))
+GANG_CHUNK = 10
 SHORT_CHUNK = 50  # seeds of one test: small enough that the workers end together
 DAY_CHUNK = 10
 
@@ -38,6 +40,15 @@ def test_no_checker_is_broken_in_a_day(first: int) -> None:
     assert sums.hours >= 24.0 * sums.seeds
     assert sums.faults >= 10 * sums.seeds, sums.text()
     assert sums.kinds >= 3 * sums.seeds, sums.text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(0, GANG_SEEDS, GANG_CHUNK))
+def test_no_checker_is_broken_in_worlds_of_gangs(first: int) -> None:
+    sums = sweep(range(first, min(first + GANG_CHUNK, GANG_SEEDS)), "gang")
+    assert not sums.broken, "\n".join(sums.broken)
+    assert sums.faults >= 10 * sums.seeds, sums.text()
+    assert sums.machines >= 4 * sums.seeds, sums.text()
 
 
 @pytest.mark.parametrize("size", list(SIZES))

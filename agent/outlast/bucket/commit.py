@@ -18,7 +18,14 @@ from outlast.bucket.outcomes import Identity, Rebase
 from outlast.bucket.prune import unlisted_of
 from outlast.ports import Bucket, Exists, Missing, Runtime, Unsure
 from outlast.protocol.codec import FormatError, load
-from outlast.protocol.objects import Manifest, ManifestRef, Pointer, data_prefix, manifest_key
+from outlast.protocol.objects import (
+    Manifest,
+    ManifestRef,
+    Pointer,
+    data_prefix,
+    manifest_key,
+    siblings_prefix,
+)
 from outlast.protocol.values import replace
 from outlast.save.types import Draft
 
@@ -51,7 +58,8 @@ class Commit:
     def make(self, draft: Draft, pointer: Pointer, at: str) -> ManifestRef | Rebase:
         """Creates the draft's manifest as a child of the head. Raises Unsure, Denied: call it again."""
         head = pointer.head
-        reason = unfit(draft.name, draft.files, self._head(head), self._present(draft.name))
+        world_size = self._origin.world_size
+        reason = unfit(draft.name, draft.files, self._head(head), self._present(draft.name, world_size))
         if reason:
             return Rebase(head, reason)
         if self._last is None or (self._last.name, self._last.parent) != (draft.name, head):
@@ -76,7 +84,8 @@ class Commit:
             manifest = self._existing(name)
             if manifest is None or manifest.parent != pointer.head or not self._is_mine(manifest):
                 continue
-            if not unfit(name, manifest.files, self._head(pointer.head), self._present(name)):
+            before, world_size = self._head(pointer.head), manifest.world_size
+            if not unfit(name, manifest.files, before, self._present(name, world_size)):
                 found.append(manifest)
         if not found:
             return None
@@ -133,5 +142,6 @@ class Commit:
         except BadManifest:
             return None  # nothing of it can be named again
 
-    def _present(self, name: str) -> dict[str, int]:
-        return {info.key: info.size for info in self._bucket.list(data_prefix(name))}
+    def _present(self, name: str, world_size: int) -> dict[str, int]:
+        prefix = siblings_prefix(name) if world_size > 1 else data_prefix(name)
+        return {info.key: info.size for info in self._bucket.list(prefix)}

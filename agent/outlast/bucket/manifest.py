@@ -20,6 +20,7 @@ from outlast.protocol.objects import (
     ManifestRef,
     data_prefix,
     manifest_key,
+    siblings_prefix,
 )
 from outlast.save.types import Draft
 
@@ -175,13 +176,15 @@ def _chunks_problem(entry: FileEntry) -> str:
 def unfit(name: str, files: Iterable[FileEntry], head: Manifest | None, present: Mapping[str, int]) -> str:
     """Why a checkpoint can't become a child of `head`, or "".
 
-    `present`: the objects under the checkpoint's own prefix, with their sizes. Any other object must be one
-    that the head names: only what the head names is sure to stay for as long as its child.
+    `present`: the objects under the checkpoint's own prefix, with their sizes, and in a gang those of the
+    other nodes for the same step. Any other object must be one that the head names: only what the head names
+    is sure to stay for as long as its child.
     """
     named = {(entry.key, entry.size, entry.hash) for entry in head.files} if head is not None else set()
     for entry in files:
+        sibling = entry.key.startswith(siblings_prefix(name)) and present.get(entry.key) == entry.size
         if not entry.key.startswith(data_prefix(name)):
-            if (entry.key, entry.size, entry.hash) not in named:
+            if (entry.key, entry.size, entry.hash) not in named and not sibling:
                 return f"file {entry.path!r} names {entry.key}, which the head does not name"
         elif present.get(entry.key) != entry.size:
             found = present.get(entry.key, "nothing")

@@ -13,6 +13,7 @@ from outlast.protocol.objects import (
     generation_of,
     manifest_key,
     pin_key,
+    siblings_prefix,
 )
 
 HOLDER_SIGN = "+"  # `pins/<name>` is a person's wish, `pins/<name>+<holder>` one of the program's own
@@ -63,16 +64,25 @@ def delete_checkpoint(bucket: Bucket, cache: ManifestCache, left: ManifestRef, n
     In this order a deletion that is cut off leaves data without a manifest, which is nothing, and never
     a manifest without its data. Safe to repeat. Raises Unsure, Denied.
     """
+    prefixes = {data_prefix(left.name)}
     try:
-        keys = {entry.key for entry in cache.read(left).files}
+        manifest = cache.read(left)
+        keys = {entry.key for entry in manifest.files}
+        if manifest.world_size > 1:
+            prefixes |= {_folder_of(key) for key in keys if key.startswith(siblings_prefix(left.name))}
     except BadManifest:
         keys = set()  # what it named elsewhere is found by the next generation's collection
     bucket.delete(left.key)
-    keys |= {info.key for info in bucket.list(data_prefix(left.name))}
+    keys |= {info.key for prefix in sorted(prefixes) for info in bucket.list(prefix)}
     doomed = sorted(keys - named)
     for key in doomed:
         bucket.delete(key)
     return 1 + len(doomed)
+
+
+def _folder_of(key: str) -> str:
+    """Where a node of a gang put its part."""
+    return "/".join(key.split("/", 2)[:2]) + "/"
 
 
 def collect(bucket: Bucket, pointer: Pointer, cache: ManifestCache) -> int:

@@ -111,6 +111,10 @@ class Report:
     lease_s: float = LEASE_S  # how long it goes on without a write: nobody may give it up before that
 
 
+EVERY_NODE = "every-node"  # each node has saved a part of a checkpoint
+FIRST_NODE = "first-node"  # the first node has saved all of it
+
+
 @dataclass(frozen=True)
 class CheckpointPlan:
     """The job file's `checkpoint:` as the node needs it."""
@@ -122,6 +126,7 @@ class CheckpointPlan:
     keep: int = 3
     signal: str = "USR1"
     health: dict[str, str] = field(default_factory=dict)  # tensor pattern → quarantine, warn, off
+    parts: str = field(default="", repr=False)  # of a gang: EVERY_NODE or FIRST_NODE
     resume_args: str = ""  # e.g. "--resume_from_checkpoint {resume_from}"; used only with a checkpoint
     upload_mbps_max: float | None = None  # megabits a second; None: as fast as it goes
 

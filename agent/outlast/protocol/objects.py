@@ -114,6 +114,34 @@ class Manifest:
 
 
 @dataclass(frozen=True)
+class GangStart:
+    """Body of `gangs/g<g>.json`: what a gang starts from, written once by its first node after its claim."""
+
+    generation: int
+    writer: str  # of the first node, as the pointer names it
+    start: ManifestRef | None  # the checkpoint that every node restores; None: from the beginning
+    address: str  # of the first node, for the trainers to meet at
+    port: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one node of a gang has of a checkpoint; created after all its data. `skipped`: nothing, for a
+    newer save had taken its place."""
+
+    format: int
+    owner: str
+    job: str
+    generation: int
+    attempt: str
+    rank: int
+    step: int
+    name: str  # of the folder under `checkpoints/` where its data lies
+    files: tuple[FileEntry, ...] = ()
+    skipped: bool = False
+
+
+@dataclass(frozen=True)
 class GenerationTaken:
     """Body of `generations/<g>`: who took the number. The number is taken by creating the object."""
 
@@ -153,6 +181,19 @@ def data_prefix(name: str) -> str:
 
 def generation_key(generation: int) -> str:
     return f"generations/{generation}"
+
+
+def gang_key(generation: int) -> str:
+    return f"gangs/g{generation}.json"
+
+
+def part_key(name: str, rank: int) -> str:
+    return f"{data_prefix(name)}outlast-part-r{rank}.json"
+
+
+def siblings_prefix(name: str) -> str:
+    """Under it lie the data and the parts of all nodes for the same step of the same generation."""
+    return f"checkpoints/{name.rpartition('-')[0]}-"
 
 
 def pin_key(name: str) -> str:

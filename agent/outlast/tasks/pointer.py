@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from outlast.bucket.gang import gather
 from outlast.bucket.outcomes import Applied, Fenced, Mine, Over, Rebase, Stop, Wait
 from outlast.bucket.outcomes import Identity as Writer
 from outlast.bucket.owner import PointerOwner
-from outlast.news import ClaimAnswered, Closed, Committed, FactSeen, Pruned, Recovered, Trouble
+from outlast.news import ClaimAnswered, Closed, Committed, FactSeen, Incomplete, Pruned, Recovered, Trouble
 from outlast.ports import Bucket, BucketError, Runtime
-from outlast.protocol.messages import Permission, WriterRef
+from outlast.protocol.messages import Peer, Permission, WriterRef
 from outlast.protocol.objects import InstanceRef, ManifestRef
 from outlast.save.types import Draft
 from outlast.tasks.desk import Desk, Post, trouble
@@ -16,9 +17,13 @@ from outlast.view import Assignment, Identity
 Answer = Applied | Mine | Wait | Over | Fenced | Stop | Trouble
 
 
-def writer_of(identity: Identity, generation: int, writer: str, attempt: str) -> Writer:
+def writer_of(
+    identity: Identity, generation: int, writer: str, attempt: str, peers: tuple[Peer, ...] = ()
+) -> Writer:
     instances: tuple[InstanceRef, ...] = ()
-    if identity.instance_id:
+    if len(peers) > 1:
+        instances = tuple(InstanceRef(identity.cloud, identity.region, peer.instance) for peer in peers)
+    elif identity.instance_id:
         instances = (InstanceRef(identity.cloud, identity.region, identity.instance_id),)
     return Writer(identity.owner, identity.job, generation, writer, attempt, instances)
 
@@ -33,6 +38,7 @@ class PointerTask:
         self._post = post
         self._desk = Desk(runtime, "pointer")
         self._owner: PointerOwner | None = None
+        self._me: Writer | None = None
         self._generation = 0
         self._collected = False
 
@@ -44,8 +50,9 @@ class PointerTask:
     def started(self, ref: ManifestRef, why: str) -> None:
         self._desk.give(lambda: self._mine().started(ref, why))
 
-    def commit(self, generation: int, draft: Draft) -> None:
-        self._desk.give(lambda: self._commit(generation, draft))
+    def commit(self, generation: int, draft: Draft, parts: int = 0) -> None:
+        """`parts`: of so many other nodes there must be a part before it is a checkpoint."""
+        self._desk.give(lambda: self._commit(generation, draft, parts))
 
     def prune(self, generation: int) -> None:
         self._desk.give(lambda: self._prune(generation))
@@ -81,11 +88,12 @@ class PointerTask:
         self._post(ClaimAnswered(assignment.generation, outcome))
 
     def _new_owner(self, assignment: Assignment) -> PointerOwner:
-        work = assignment.work
+        work, a = assignment.work, assignment
+        self._me = writer_of(self._identity, a.generation, a.writer, a.attempt, a.peers)
         return PointerOwner(
             self._runtime,
             self._bucket,
-            writer_of(self._identity, assignment.generation, assignment.writer, assignment.attempt),
+            self._me,
             self._fact,
             keep=work.checkpoint.keep,
             world_size=assignment.world_size,
@@ -93,8 +101,15 @@ class PointerTask:
             code=work.code.removeprefix("code/"),
         )
 
-    def _commit(self, generation: int, draft: Draft) -> None:
+    def _commit(self, generation: int, draft: Draft, parts: int) -> None:
         try:
+            if parts:
+                assert self._me is not None
+                gathered = gather(self._bucket, self._me, draft, parts + 1)
+                if gathered.missing or gathered.skipped:
+                    self._post(Committed(generation, Incomplete(gathered.missing, gathered.skipped)))
+                    return
+                draft = gathered.draft
             outcome = self._mine().commit(draft)
         except BucketError as error:
             self._post(Committed(generation, trouble(error)))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from outlast.bucket.gang import part_of, put_part, skip_of
 from outlast.bucket.manifest import BadManifest, read_manifest
+from outlast.bucket.outcomes import Identity as Writer
 from outlast.facts import TELL
 from outlast.news import FactSeen, SaveFound, SaveUnusable, Settled, Uploaded, UploadMoved
 from outlast.node_ports import NodeTrouble, SaveLook, Saves, Trainer
@@ -13,10 +15,10 @@ from outlast.ports import Bucket, BucketError, Runtime, UploadCancelled
 from outlast.protocol.objects import FileEntry, Manifest, ManifestRef, checkpoint_name
 from outlast.save.bandwidth import Bandwidth
 from outlast.save.sources import SourceChanged
-from outlast.save.types import StableCopy
+from outlast.save.types import Draft, StableCopy
 from outlast.save.upload import Limits, upload
 from outlast.tasks.desk import Desk, Flag, Post, trouble
-from outlast.view import Identity
+from outlast.view import Assignment, Identity
 
 LAST_LOOKS_MAX = 2  # after a bad exit: what is not complete by then never will be
 NONCE_BYTES = 4
@@ -128,6 +130,20 @@ class _Tree:
         return iter(self.trainer.pids())
 
 
+@dataclass(frozen=True)
+class Partner:
+    """A node whose upload is its part of a gang's checkpoint. `skips`: a step that it has left out."""
+
+    me: Writer
+    rank: int
+    skips: int | None
+
+    @classmethod
+    def of(cls, identity: Identity, assignment: Assignment, skips: int | None) -> Partner:
+        generation, attempt = assignment.generation, assignment.attempt
+        return cls(Writer(identity.owner, identity.job, generation, "", attempt), assignment.rank, skips)
+
+
 class ShipperTask:
     """Uploads one copy at a time. A retry of the same copy goes on where the last try stopped."""
 
@@ -152,13 +168,31 @@ class ShipperTask:
         *,
         mbps_max: float | None = None,
         hurry: Flag | None = None,
+        partner: Partner | None = None,
     ) -> None:
-        """`hurry` is set when the machine is being taken: then `mbps_max` does not hold any more."""
+        """`hurry` is set when the machine is being taken: then `mbps_max` does not hold any more.
+
+        `partner`: it is this node's part of a gang's checkpoint. Then nothing of a base is named again: who
+        follows can't know the head by then.
+        """
         bandwidth = None if mbps_max is None else Bandwidth(self._runtime, mbps_max)
         limits = Limits(off, bandwidth, hurry or Flag())
-        self._desk.give(lambda: self._upload(generation, copy, base, limits))
+        self._desk.give(lambda: self._upload(generation, copy, base, limits, partner))
 
-    def _upload(self, generation: int, copy: StableCopy, base: ManifestRef | None, limits: Limits) -> None:
+    def _part(self, generation: int, partner: Partner, draft: Draft) -> None:
+        if partner.skips is not None:
+            name = checkpoint_name(partner.skips, generation, self._runtime.token(NONCE_BYTES))
+            put_part(self._bucket, skip_of(partner.me, partner.rank, partner.skips, name))
+        put_part(self._bucket, part_of(partner.me, partner.rank, draft))
+
+    def _upload(
+        self,
+        generation: int,
+        copy: StableCopy,
+        base: ManifestRef | None,
+        limits: Limits,
+        partner: Partner | None,
+    ) -> None:
         if copy is not self._copy:
             self._copy, self._done, self._reads = copy, {}, 0
             self._name = checkpoint_name(copy.step, generation, self._runtime.token(NONCE_BYTES))
@@ -182,6 +216,8 @@ class ShipperTask:
                 parallel=PARALLEL if copy.mapped else 1,
                 limits=limits,
             )
+            if partner is not None:
+                self._part(generation, partner, draft)
         except UploadCancelled as error:
             self._copy = None
             self._post(Uploaded(generation, None, str(error)))

@@ -8,9 +8,11 @@ from outlast.bucket.generations import read_pointer
 from outlast.bucket.outcomes import Identity as Writer
 from outlast.bucket.outcomes import Stop
 from outlast.bucket.pointer import BadPointer, judge_own
-from outlast.news import Looked, NoticesSeen, NoticesUnknown, StraySeen
+from outlast.bucket.status import read_status
+from outlast.news import LeaderSeen, Looked, NoticesSeen, NoticesUnknown, StraySeen
 from outlast.node_ports import NoticeSeen, NoticeSource, NoticeUnknown
 from outlast.ports import Bucket, BucketError, Runtime
+from outlast.protocol.codec import FormatError
 from outlast.protocol.messages import WriterRef
 from outlast.protocol.objects import Pointer, PointerState
 from outlast.tasks.desk import Post
@@ -118,3 +120,48 @@ class WatchdogTask:
             if writer in target.past:
                 self._post(StraySeen(writer))
         return True
+
+
+@dataclass(frozen=True)
+class Leader:
+    """The first node of the gang that this node follows, by what it writes."""
+
+    generation: int
+    writer: str
+
+
+class LeaderTask:
+    """Reads the status object of the gang's first node, and posts what is new in it."""
+
+    def __init__(self, runtime: Runtime, bucket: Bucket, post: Post, every_s: float) -> None:
+        self._bucket = bucket
+        self._post = post
+        self._every_s = every_s
+        self._inbox = runtime.mailbox()
+        self._leader: Leader | None = None
+        self._told: LeaderSeen | None = None
+        runtime.spawn("leader", self._run)
+
+    def aim(self, leader: Leader | None) -> None:
+        self._inbox.put((leader,))
+
+    def _run(self) -> None:
+        while True:
+            order = self._inbox.get(None if self._leader is None else self._every_s)
+            if order is not None:
+                self._leader, self._told = order[0], None
+            if self._leader is not None:
+                self._look(self._leader)
+
+    def _look(self, leader: Leader) -> None:
+        try:
+            report = read_status(self._bucket, leader.generation, 0)
+        except (BucketError, FormatError):
+            return  # the pointer is looked at as well, and the lease judges how long trouble may last
+        if report is None or (report.generation, report.writer) != (leader.generation, leader.writer):
+            return
+        seen = LeaderSeen(leader.generation, report.state, report.save.uploading_step, report.why)
+        told = self._told
+        if told is None or (told.state, told.step) != (seen.state, seen.step):
+            self._told = seen
+            self._post(seen)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from outlast.bucket.gang import read_start, write_start
+from outlast.bucket.generations import read_pointer
 from outlast.bucket.outputs import BadIndex, newest_index
-from outlast.news import FactSeen, Prepared, Remembered, Restored
+from outlast.bucket.pointer import BadPointer
+from outlast.gang import judge_join, start_of
+from outlast.news import FactSeen, Joined, Prepared, Remembered, Restored, Trouble
 from outlast.node_ports import Disk, NodeMemory, NodeTrouble, Outputs, Workplace
 from outlast.ports import Bucket, BucketError, Runtime
 from outlast.protocol.messages import Failure, Work
@@ -12,7 +18,7 @@ from outlast.restore import NothingRestorable, restore_chain
 from outlast.tasks.desk import Desk, Flag, Post, trouble
 from outlast.tasks.pointer import PointerTask
 from outlast.tasks.prefetch import PrefetchTask
-from outlast.view import Assignment, Resume
+from outlast.view import Assignment, Identity, Resume
 
 OUTPUT_CHUNK_BYTES = 1 << 20
 
@@ -28,7 +34,9 @@ class WorkplaceTask:
         pointer: PointerTask,
         prefetch: PrefetchTask,
         post: Post,
+        job: str,
     ) -> None:
+        self._job = job
         self._runtime = runtime
         self._bucket = bucket
         self._workplace = workplace
@@ -43,6 +51,9 @@ class WorkplaceTask:
 
     def prepare(self, assignment: Assignment, off: Flag) -> None:
         self._desk.give(lambda: self._prepare(assignment, off))
+
+    def join(self, assignment: Assignment, writer: Identity) -> None:
+        self._desk.give(lambda: self._join(assignment, writer))
 
     def remember(self, generation: int, memory: NodeMemory) -> None:
         self._desk.give(lambda: self._remember(generation, memory))
@@ -74,6 +85,19 @@ class WorkplaceTask:
         else:
             self._post(Remembered(generation, memory.writer))
 
+    def _join(self, assignment: Assignment, me: Identity) -> None:
+        """Whether the first node has claimed, and has restored what all start from."""
+        generation = assignment.generation
+        try:
+            start = read_start(self._bucket, generation)
+            found = read_pointer(self._bucket, None, me.job)
+            pointer = found[0] if found is not None else None
+            self._post(Joined(generation, judge_join(pointer, generation, start)))
+        except BadPointer as error:
+            self._post(Joined(generation, Trouble(str(error), lasting=True)))
+        except BucketError as error:
+            self._post(Joined(generation, trouble(error)))
+
     def _restore(self, assignment: Assignment, pointer: Pointer) -> None:
         self._prefetch.take_turn()
         self._restore_alone(assignment, pointer)
@@ -81,13 +105,19 @@ class WorkplaceTask:
 
     def _restore_alone(self, assignment: Assignment, pointer: Pointer) -> None:
         """What the claim wrote, or the newest of its parents that verifies; then the outputs."""
-        work = assignment.work
+        work, follows = assignment.work, assignment.follows
         try:
             done = restore_chain(self._runtime, self._bucket, pointer, self._workplace.sink(work), self._fact)
-            self._bring_outputs_back(assignment)
+            if not follows:
+                self._bring_outputs_back(assignment)
+            if assignment.world_size > 1 and not follows:
+                ref = None if done is None else done.ref
+                resumed = replace(assignment, resume=Resume(ref=ref))
+                write_start(self._bucket, start_of(self._job, resumed))
         except NothingRestorable as error:
-            # Steps were durable, so beginning at 0 would throw them away: a person has to look.
-            self._post(Restored(assignment.generation, Failure("restore", str(error), fatal=True)))
+            # Steps were durable, so beginning at 0 would throw them away: a person has to look. (A node that
+            # follows can't judge that: the first one has restored the very same.)
+            self._post(Restored(assignment.generation, Failure("restore", str(error), fatal=not follows)))
         except NodeTrouble as error:
             self._post(Restored(assignment.generation, Failure("restore", str(error), tail=error.tail)))
         except OSError as error:

@@ -91,7 +91,7 @@ def status_view(job: Mapping[str, Any], show: Console) -> None:
         show.print(f"{word:>11}  {text}", soft_wrap=True)
     show.print(attempts_table(job["attempts"]) if job["attempts"] else "no attempt yet")
     if job["instances"]:
-        show.print(instances_table(job["instances"]))
+        show.print(instances_table(job["instances"], gang=job.get("nodes", 1) > 1))
 
 
 def saving_text(saving: Mapping[str, Any] | None) -> str:
@@ -126,7 +126,8 @@ def attempts_table(attempts: Sequence[Mapping[str, Any]]) -> Table:
     return table("attempts", ["NO", "PHASE", "BEGUN", "STEPS", "WHY"], rows)
 
 
-def instances_table(instances: Sequence[Mapping[str, Any]]) -> Table:
+def instances_table(instances: Sequence[Mapping[str, Any]], *, gang: bool = False) -> Table:
+    """`gang`: which node each machine is, of the attempt that its agent speaks of, is told too."""
     rows = [
         [
             escape(i["id"] or i["launch_id"]),
@@ -135,11 +136,16 @@ def instances_table(instances: Sequence[Mapping[str, Any]]) -> Table:
             escape(f"{i['cloud']}/{i['zone']}"),
             escape(f"{i['instance_type']} {i['market']}"),
             f"{price(i['price_usd_h'])} {usd(i['usd'])}",
-            escape(one_line(_machine_why(i))),
+            escape(one_line(_node(i, gang) + _machine_why(i))),
         ]
         for i in instances
     ]
     return table("instances", ["ID", "PHASE", "AGE", "ZONE", "TYPE", "COST", "AGENT"], rows)
+
+
+def _node(instance: Mapping[str, Any], gang: bool) -> str:
+    agent = instance["agent"]
+    return f"node {agent['rank']}: " if gang and agent is not None and not instance["end_why"] else ""
 
 
 def _machine_why(instance: Mapping[str, Any]) -> str:
@@ -158,10 +164,12 @@ def plan_view(plan: Mapping[str, Any], show: Console, offers_max: int = 1000) ->
         show.print(f"[yellow]No machine can be had for {escape(plan['name'])} now:[/] {escape(plan['why'])}")
     else:
         on_demand = price(first["on_demand_usd_h"])
+        nodes = plan.get("nodes", 1)
+        machines, each = (f"{nodes} × ", " each") if nodes > 1 else ("", "")
         show.print(
-            f"{escape(plan['name'])} would run on [bold]{escape(first['instance_type'])}[/] in "
+            f"{escape(plan['name'])} would run on {machines}[bold]{escape(first['instance_type'])}[/] in "
             f"{escape(first['zone'])} ({first['cloud']}, {first['market']}) for "
-            f"[bold]{price(first['price_usd_h'])}[/]; on demand {on_demand}",
+            f"[bold]{price(first['price_usd_h'])}[/]{each}; on demand {on_demand}",
             soft_wrap=True,
         )
     for text in plan.get("fit", ()):

@@ -109,7 +109,7 @@ def why_broken(sheet: Sheet, attempt: Attempt) -> str:
 
 
 def lost_nodes(sheet: Sheet, attempt: Attempt) -> list[int]:
-    """Ranks whose machine is gone, silent or about to be taken: a crash beside that is not the job's fault."""
+    """Ranks whose machine is gone, silent or about to be taken: a crash beside that is nobody's fault."""
     limits = sheet.view.limits
     found = []
     for node in nodes_of(sheet, attempt):

@@ -25,7 +25,7 @@ def check(values: Mapping[str, Any]) -> Spec | list[Problem]:
     """The spec, or everything that is wrong with `values`."""
     problems = _wrong_keys(values, ())
     if isinstance(values.get("nodes"), int) and values["nodes"] > NODES_MAX:
-        problems.append(Problem(("nodes",), "not yet: more than one node per job; write 1, or leave it out"))
+        problems.append(Problem(("nodes",), f"at most {NODES_MAX} machines can train one job together"))
     wrong = {problem.path for problem in problems}
     try:
         spec = Spec.model_validate(values)

@@ -135,6 +135,7 @@ def _work(spec: Spec, name: str, owner: str, code: str, revision: int) -> Work:
             signal="" if checkpoint.signal == "none" else checkpoint.signal,
             resume_args=checkpoint.resume_args,
             upload_mbps_max=checkpoint.upload_mbps_max,
+            parts=checkpoint.parts or "",
         ),
     )
 

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from outlast.protocol.durations import duration_s
 
-NODES_MAX = 1
+NODES_MAX = 64
 AUTO = "auto"  # of checkpoint.every
 
 # Keys that are promised and not here yet. Taking and ignoring one would be a lie.
@@ -177,6 +177,7 @@ class Checkpoint(Section):
     health: Health = {}
     signal: Annotated[StrictStr, AfterValidator(_check_signal)] = "USR1"
     upload_mbps_max: Annotated[float, Field(gt=0, strict=True)] | None = None
+    parts: Literal["every-node", "first-node"] | None = None
 
 
 class ExitCodes(Section):

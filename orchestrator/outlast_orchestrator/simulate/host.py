@@ -21,6 +21,7 @@ from outlast_orchestrator.simulate.disk import (
     SimSaves,
     SimWorkplace,
 )
+from outlast_orchestrator.simulate.gang_trainer import Meetings
 from outlast_orchestrator.simulate.history import DEADMAN_SAYS, AgentBorn, History, ProcessDied
 from outlast_orchestrator.simulate.link import Door, SimLink
 from outlast_orchestrator.simulate.network import Network
@@ -47,6 +48,7 @@ class Surroundings:
     run_agent: Callable[[AgentConfig, Runtime, Link, Bucket, Node], None]
     dice: Dice
     contact_s: dict[str, float] = field(default_factory=dict)  # machine → its last successful write
+    meetings: Meetings = field(default_factory=dict)  # of the trainers of gangs
     told_s: dict[str, float] = field(default_factory=dict)  # … to a controller
 
     def contact(self, machine: str, sent_s: float) -> None:
@@ -91,7 +93,12 @@ class Host:
         self.machine = machine
         self.disk = NodeDisk(alive_s=around.clock.now_s)
         self.trainer = SimTrainer(
-            around.clock, around.history, machine.id, self.disk, around.clock.stream(f"trainer/{machine.id}")
+            around.clock,
+            around.history,
+            machine.id,
+            self.disk,
+            around.clock.stream(f"trainer/{machine.id}"),
+            around.meetings,
         )
         self.agent: Process | None = None
         self.paused = False

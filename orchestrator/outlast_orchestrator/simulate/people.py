@@ -6,7 +6,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-from outlast.protocol.messages import CheckpointPlan, Work
+from outlast.protocol.messages import FIRST_NODE, CheckpointPlan, Work
 from outlast.protocol.objects import POINTER_KEY, ManifestRef, Pointer, PointerState, pin_key
 from outlast_orchestrator.core.errors import StoreError
 from outlast_orchestrator.core.events import Event, Kind
@@ -14,6 +14,7 @@ from outlast_orchestrator.core.types import Attempt, Job, Market, Restart, Retry
 from outlast_orchestrator.simulate.bucket import BucketServer
 from outlast_orchestrator.simulate.checkers.base import pointer_in
 from outlast_orchestrator.simulate.clock import SimClock
+from outlast_orchestrator.simulate.gang_trainer import PARTS
 from outlast_orchestrator.simulate.history import FROM_BACKUP, Fact, StoreWrote, Wrote
 from outlast_orchestrator.simulate.plan import Plan
 from outlast_orchestrator.simulate.runtime import WALL_START_S
@@ -33,6 +34,7 @@ class People:
         self._plan = plan
         self._dice = clock.stream("people")
         self._nosy = clock.stream("people in handovers")
+        self._gangs = clock.stream("gangs")
         self._busy_until_s = plan.busy_hours * 3600.0
         self._pointers: dict[str, Pointer] = {}
         self._planned: dict[str, int] = {}  # job → newest generation
@@ -131,15 +133,18 @@ class People:
             deaf=dice.random() < 0.15,
             crashes=dice.choice((0.0, 0.0, 0.0, 0.001)),
         )
+        nodes, parts = self._gang()
         work = Work(
             name=name,
             owner=self._store.owner(),
             revision=1,
             run=profile.command(),
+            env={PARTS: parts} if parts else {},
             outputs=(OUTPUT,),
             checkpoint=dataclasses.replace(
                 dice.choice((CheckpointPlan(), CheckpointPlan(every_s=600.0), CheckpointPlan(auto=True))),
                 keep=dice.choice((1, 2, 3)),
+                parts=parts,
             ),
         )
         return Job(
@@ -152,7 +157,15 @@ class People:
             work=work,
             retry=RetryPlan(max_failures=5),
             storage="sim://bucket",
+            nodes=nodes,
         )
+
+    def _gang(self) -> tuple[int, str]:
+        """On how many machines it trains, and which of them save. From dice of their own."""
+        if not self._plan.nodes:
+            return 1, ""
+        nodes = self._gangs.choice(self._plan.nodes)
+        return nodes, self._gangs.choice(("", "", FIRST_NODE)) if nodes > 1 else ""
 
     def _submit(self, job: Job) -> Callable[[], None]:
         return lambda: self._store.submit(job, Event(Kind.JOB_SUBMITTED, "submitted", job.id))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class Plan:
     begin_share: float = 0.6  # of the busy hours: by then every job was submitted
     standby: float = 0.3  # how likely there are two controllers
     backup_age_s: tuple[float, ...] = (30.0, 600.0, 3600.0, 20_000.0)
+    nodes: tuple[int, ...] = ()  # how many machines a job trains on; (): one
 
 
 DAY = Plan()
@@ -39,4 +40,5 @@ SHORT = Plan(
     begin_share=0.2,
     backup_age_s=(30.0, 300.0, 900.0, 2000.0),
 )
-SIZES = {"day": DAY, "short": SHORT}
+GANG = replace(SHORT, jobs=2, hours=6.0, nodes=(1, 2, 2, 2, 3, 3, 4, 8))
+SIZES = {"day": DAY, "short": SHORT, "gang": GANG}

@@ -16,12 +16,15 @@ from outlast.protocol.values import replace
 from outlast.trainer_contract import SaveAnswer, SaveRequest
 from outlast_orchestrator.simulate.clock import Dice, Process, SimClock
 from outlast_orchestrator.simulate.disk import Files, NodeDisk
+from outlast_orchestrator.simulate.gang_trainer import Alone, Meetings, PeerLost, company_of
 from outlast_orchestrator.simulate.history import History, TrainerEnded, TrainerSaved, TrainerStarted
 
 COMMAND = "simulated-training"
 OUTPUT = "model.txt"
 CRASHED = 1
 KILLED_BY_SIGNAL = 137
+PEER_LOST = 3  # a trainer whose gang has lost a member
+STAYS_S = 3600.0
 
 
 @dataclass(frozen=True)
@@ -78,7 +81,17 @@ def read_checkpoint(files: Files) -> tuple[int, str]:
 class SimTrainer:
     """The simulation's `outlast.node_ports.Trainer`: the process tree of one machine."""
 
-    def __init__(self, clock: SimClock, history: History, machine: str, disk: NodeDisk, dice: Dice) -> None:
+    def __init__(
+        self,
+        clock: SimClock,
+        history: History,
+        machine: str,
+        disk: NodeDisk,
+        dice: Dice,
+        meetings: Meetings | None = None,
+    ) -> None:
+        self._meetings: Meetings = {} if meetings is None else meetings
+        self._company = Alone()
         self._clock = clock
         self._history = history
         self._machine = machine
@@ -149,6 +162,9 @@ class SimTrainer:
 
     def _train(self, order: TrainerOrder) -> None:
         profile = profile_of(order.command)
+        company = self._company = company_of(
+            self._clock, self._dice, self._meetings, order.env, profile.job, order.generation
+        )
         self._clock.sleep(5.0 + 20.0 * self._dice.random())
         step, state = 0, ""
         if order.resume_path:
@@ -157,6 +173,7 @@ class SimTrainer:
                 self._leave(order, CRASHED, f"there is no {order.resume_path}")
                 return
             step, state = read_checkpoint(found)
+            state = company.judge(found, step, state)
         self._step = step
         self._seen = replace(self._seen, polls=profile.polls)
         started = TrainerStarted(self._machine, profile.job, order.generation, step, state)
@@ -168,13 +185,19 @@ class SimTrainer:
                 return
             step += 1
             state = next_state(profile.job, step, state)
+            try:
+                asked = company.agree(step, None if profile.deaf else self._asked)
+            except PeerLost:
+                self._leave(order, PEER_LOST, "connection closed by peer")
+                return
             self._step = step
             self._seen = replace(self._seen, step=step)
-            asked = None if profile.deaf else self._asked
             if asked is not None or step % profile.save_every == 0 or step == profile.steps:
-                self._asked = None
+                self._asked = None if asked is self._asked else self._asked
                 leaving = asked is not None and asked.final and profile.polls and step < profile.steps
                 self._save(order, profile, step, state, asked, leaving)
+                if leaving and company.stays():
+                    self._clock.sleep(STAYS_S)
                 if leaving:
                     self._leave(order, 0, "left when asked")
                     return
@@ -192,8 +215,10 @@ class SimTrainer:
         leaving: bool,
     ) -> None:
         self._clock.sleep(profile.save_s)
-        self._disk.saved(step, checkpoint_files(profile, step, state))
-        if asked is not None and profile.polls:
+        files = self._company.files(checkpoint_files(profile, step, state), step, state)
+        if files:
+            self._disk.saved(step, files)
+        if asked is not None and profile.polls and self._company.rank == 0:
             self._seen = replace(self._seen, answer=SaveAnswer(asked.id, step, leaving=leaving))
         final = asked is not None and asked.final
         saved = TrainerSaved(self._machine, profile.job, order.generation, step, final)
@@ -207,5 +232,6 @@ class SimTrainer:
 
     def _ended(self, order: TrainerOrder, code: int | None, *, done: bool = False) -> None:
         job = profile_of(order.command).job
+        self._company.left()
         ended = TrainerEnded(self._machine, job, order.generation, self._step, code, done)
         self._history.record(self._clock.now_s, ended)

@@ -43,6 +43,7 @@ PACE = Pace(
     prefetch_every_s=0.0,  # it decides nothing, and would double what is fetched
     alive_every_s=120.0,
     hang_s=300.0,
+    gang_every_s=10.0,
     boot_clock_every_s=15.0,
     wishes_every_s=300.0,
     freeze_s=15.0,
@@ -79,9 +80,7 @@ class World:
             self.clock.stream("hosts"),
         )  # fmt: skip
         self.cloud.on_launch = self._host
-        variation = variation if variation is not None else Variation()
-        places = [CONTROLLER, STANDBY] if self.chance.random() < self.plan.standby else [CONTROLLER]
-        self.rooms = [self._room(place, variation) for place in places]
+        self.rooms = [self._room(place, variation or Variation()) for place in self._places()]
         self.room = self.rooms[0]
         self.stage = Stage(
             self.clock, self.history, self.network, self.bucket, self.api, self.store, self.rooms, self.hosts,
@@ -89,7 +88,11 @@ class World:
         )  # fmt: skip
         self.faults = Faults(self.stage)
         self.checkers: list[Checker] = all_checkers(
-            self.around.contact_s, self.around.told_s, self.faults.able_since_s, self.bucket.bytes_per_s
+            self.around.contact_s,
+            self.around.told_s,
+            self.faults.able_since_s,
+            self.bucket.bytes_per_s,
+            self._remembered,
         )
         self.history.add(Panel(self.checkers))
         self.people = People(self.clock, self.store, self.bucket, self.plan)
@@ -98,6 +101,12 @@ class World:
         self.faults.plan(self.plan.faults, self.plan.busy_hours * HOUR_S)
         for room in self.rooms:
             room.start()
+
+    def _places(self) -> list[str]:
+        return [CONTROLLER, STANDBY] if self.chance.random() < self.plan.standby else [CONTROLLER]
+
+    def _remembered(self, machine: str) -> int:
+        return self.hosts[machine].disk.memory.generation if machine in self.hosts else 0
 
     def _how_many_jobs(self) -> int:
         """Few are more likely than many."""

@@ -66,6 +66,7 @@ class JobDesk:
             "name": ask.name,
             "storage": job.storage,
             "policy": job.policy,
+            "nodes": job.nodes,
             "first": None if isinstance(placed, NotNow) else offer_json(placed.offer),
             "why": placed.why,
             "offers": [offer_json(o) for o in policy(job, fitting, 0.0)],

@@ -146,6 +146,7 @@ def _instance(instance: Instance, heard: Mapping[str, Heard], now_at: float) -> 
         if last is None
         else {
             "state": last.report.state.value,
+            "rank": last.report.rank,
             "why": last.report.why,
             "step": last.report.step,
             "step_age_s": last.report.step_age_s,

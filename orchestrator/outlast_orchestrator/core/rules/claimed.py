@@ -103,10 +103,9 @@ def _heed_person(sheet: Sheet, attempt: Attempt) -> None:
     for machine in sheet.machines.values():
         if machine.record.launch_id not in attempt.launches:
             continue
-        if machine.record.phase is InstancePhase.GONE and judge(machine).stops_the_job:
-            fail(
-                sheet, f"{judge(machine).why}. A machine that a person ends stays ended: the job was stopped"
-            )
+        verdict = judge(machine)
+        if machine.record.phase is InstancePhase.GONE and verdict.stops_the_job:
+            fail(sheet, f"{verdict.why}. A machine that a person ends stays ended: the job was stopped")
 
 
 def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
@@ -133,8 +132,19 @@ def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
             sheet.wake_in(-overdue_s + 0.1)
             return attempt
         why = "its agent has given up, and can't say so in the pointer"
+    elif not (goal.rests or goal.restart) and _may_only_be_cut_off(sheet, attempt):
+        sheet.wake_in(5.0)  # what happened to another node is no reason to end a machine that may be at work
+        return attempt
     _end_writers(sheet, attempt, why)
     return attempt
+
+
+def _may_only_be_cut_off(sheet: Sheet, attempt: Attempt) -> bool:
+    """The first node of a gang is silent within its lease: it may not have heard that it has to leave."""
+    if not is_gang(sheet, attempt):
+        return False
+    limits = sheet.view.limits
+    return any(is_silent(m, limits) and not lease_is_over(m, limits) for m in writers(sheet, attempt))
 
 
 def _end_writers(sheet: Sheet, attempt: Attempt, why: str) -> None:

@@ -79,7 +79,7 @@ def resume_hint(sheet: Sheet) -> str:
 
 
 def settle_loss(sheet: Sheet, attempt: Attempt, why: str) -> None:
-    """A machine was lost: that costs no try, unless attempts end like this again and again with nothing saved."""
+    """A machine was lost: that costs no try, unless attempt after attempt ends so with nothing saved."""
     barren = _is_barren(sheet, attempt)
     outcome = after_loss(sheet.progress.failures, sheet.progress.fruitless, barren=barren)
     sheet.set_progress(failures=outcome.failures, fruitless=outcome.fruitless)

@@ -45,7 +45,7 @@ class Site:
 
     cloud: str
     region: str
-    kind: str
+    kind: str  # instance type
 
     @property
     def where(self) -> str:
@@ -53,8 +53,7 @@ class Site:
 
 
 def _site(offer: Offer) -> Site:
-    kind = f"{offer.gpu}:{offer.gpu_count}" if offer.gpu else offer.instance_type
-    return Site(offer.cloud, offer.region, kind)
+    return Site(offer.cloud, offer.region, offer.instance_type)
 
 
 def _site_of(machine: InstanceView) -> Site:
@@ -150,12 +149,13 @@ def wants(sheet: Sheet, attempt: Attempt, machine: InstanceView) -> bool:
 
 
 def _drop_dead(sheet: Sheet, attempt: Attempt) -> Attempt:
-    """A machine that never spoke leaves its rank to another. (Who loses one that did gives the attempt up.)"""
+    """A machine that never spoke leaves its rank to another. (One that did is a reason to give it up.)"""
     for node in nodes_of(sheet, attempt):
         machine = node.machine
         if machine is None or machine.record.phase in ALIVE:
             continue
-        if may_be_replaced(machine):
+        never_spoke = machine.record.phase is InstancePhase.GONE and not machine.record.installed
+        if never_spoke or may_be_replaced(machine):
             left = with_slot(slots_of(sheet, attempt), node.rank, NO_MACHINE)
             attempt = sheet.set_attempt(attempt, launches=left)
     return attempt
@@ -166,9 +166,10 @@ def _site_for(sheet: Sheet, attempt: Attempt) -> Site | None:
     for machine in sheet.machines_of(attempt):
         return _site_of(machine)
     counts: dict[Site, int] = {}
+    offered = {_site(offer) for offer in sheet.view.offers or ()}
     for machine in _survivors(sheet):
         site = _site_of(machine)
-        if _blocked_until(sheet, site.where) is None:
+        if site in offered and _blocked_until(sheet, site.where) is None:
             counts[site] = counts.get(site, 0) + 1
     return max(counts, key=lambda site: (counts[site], site.where, site.kind), default=None)
 

@@ -10,6 +10,8 @@ from outlast_orchestrator.core.types import Attempt, Instance, InstancePhase, Jo
 from outlast_orchestrator.simulate.checkers.base import Checker, machine_of, path_of
 from outlast_orchestrator.simulate.history import (
     Fact,
+    LaunchAnswered,
+    LaunchAsked,
     Launched,
     MachineEnded,
     Noticed,
@@ -27,7 +29,10 @@ class Cause(Checker):
     """Collects what happened since the newest attempt was planned; each cause is for one new attempt."""
 
     name = "no relaunch without cause"
-    sees = (Launched, MachineEnded, Noticed, TrainerEnded, TrainerStarted, ProcessDied, Wrote, StoreWrote)
+    sees = (
+        Launched, LaunchAsked, LaunchAnswered, MachineEnded, Noticed, TrainerEnded, TrainerStarted,
+        ProcessDied, Wrote, StoreWrote,
+    )  # fmt: skip
 
     def __init__(self, contact_s: Mapping[str, float], told_s: Mapping[str, float]) -> None:
         super().__init__()
@@ -45,6 +50,8 @@ class Cause(Checker):
         self._launches: dict[str, str] = {}  # machine → launch id
         self._born_s: dict[str, float] = {}
         self._left: set[str] = set()  # jobs whose last trainer has ended by itself
+        self._asked: dict[str, str] = {}  # token → job
+        self._gangs: set[str] = set()
         self.relaunches = 0
 
     def saw(self, fact: Fact) -> None:
@@ -69,12 +76,18 @@ class Cause(Checker):
             parts = fact.process.split("/")
             if parts[0] == "agent":
                 self._because(self._jobs[parts[1]], "the agent died")
+        elif isinstance(fact, LaunchAsked):
+            self._asked[fact.request.token] = fact.request.job
+        elif isinstance(fact, LaunchAnswered) and fact.answer != "accepted":
+            if self._asked[fact.token] in self._gangs:
+                self._because(self._asked[fact.token], "a machine of the gang could not be had")
         elif isinstance(fact, Wrote):
             self._status(machine_of(fact.by), path_of(fact.key))
         elif isinstance(fact, StoreWrote):
             for row in fact.rows:
                 if isinstance(row, Job):
                     self._because(row.id, "a person's wish")
+                    (self._gangs.add if row.nodes > 1 else self._gangs.discard)(row.id)
                 elif isinstance(row, Attempt):
                     self._attempt(row)
             for row in fact.rows:

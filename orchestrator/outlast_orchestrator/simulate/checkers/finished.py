@@ -11,6 +11,7 @@ from outlast_orchestrator.simulate.history import (
     StoreWrote,
     TrainerEnded,
 )
+from outlast_orchestrator.simulate.trainer import PEER_LOST
 
 # A wish that a restored store has forgotten: the job is not started blindly, a person is told.
 STOPPED_BEFORE = "the backup that this store was restored from"
@@ -30,7 +31,7 @@ class Finished(Checker):
         if isinstance(fact, Fault) and fact.kind == STORE_RESTORED:
             self._jobs.clear()  # what was submitted since is known to nobody any more
             self._progress.clear()
-        elif isinstance(fact, TrainerEnded) and fact.code not in (None, 0):
+        elif isinstance(fact, TrainerEnded) and fact.code not in (None, 0, PEER_LOST):
             self._crashed.add(fact.job)
         elif isinstance(fact, StoreWrote):
             for row in fact.rows:

@@ -42,6 +42,7 @@ class NoticedLoss(Checker):
         self._leaving: dict[str, _Leaving] = {}
         self._disturbed_until_s: dict[str, float] = {}
         self._gone: set[str] = set()
+        self._gangs: set[str] = set()
         self._restarts: dict[str, int] = {}
         self._cut_short: set[str] = set()  # jobs to be restarted without a final save, and not started since
         self.judged = 0
@@ -70,6 +71,7 @@ class NoticedLoss(Checker):
             self._given_up(move.job)  # a person goes back to an older checkpoint: the steps since are no loss
 
     def _wished(self, job: Job) -> None:
+        (self._gangs.add if job.nodes > 1 else self._gangs.discard)(job.id)
         self._profiles[job.id] = profile_of(job.work.run)
         if job.restart.now and job.restart.number > self._restarts.get(job.id, 0):
             self._given_up(job.id)
@@ -103,6 +105,8 @@ class NoticedLoss(Checker):
         profile = self._profiles[start.job]
         upload_s = 2 * profile.size / self._bytes_per_s  # one may be under way already
         need_s = profile.step_s + 2 * profile.save_s + upload_s + MARGIN_S
+        if start.job in self._gangs:
+            return  # judged by a checker of its own
         calm = disturbed_s < self.now_s and start.job not in self._cut_short
         if calm and profile.polls and not profile.deaf and notice.deadline_s - self.now_s >= need_s:
             self._leaving[notice.machine] = _Leaving(start.job, notice.deadline_s)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from outlast.protocol.objects import Manifest, data_prefix
+from outlast.protocol.objects import Manifest, data_prefix, siblings_prefix
 from outlast_orchestrator.simulate.checkers.base import Checker, job_of, manifest_in, path_of
 from outlast_orchestrator.simulate.history import Fact, Wrote
 
 
 class References(Checker):
+    """A gang's names the parts of its nodes too, of the same step and generation."""
+
     name = "only the parent's objects are named again"
     sees = (Wrote,)
 
@@ -24,5 +26,6 @@ class References(Checker):
         named = set() if parent is None else {(entry.key, entry.hash) for entry in parent.files}
         for entry in manifest.files:
             own = entry.key.startswith(data_prefix(manifest.name))
-            if not own and (entry.key, entry.hash) not in named:
+            sibling = manifest.world_size > 1 and entry.key.startswith(siblings_prefix(manifest.name))
+            if not own and not sibling and (entry.key, entry.hash) not in named:
                 self.broken(f"{job}: {manifest.name} names {entry.key}, which its parent does not name")

@@ -17,8 +17,12 @@ from outlast_orchestrator.simulate.checkers.double_action import DoubleAction
 from outlast_orchestrator.simulate.checkers.fenced import Fenced
 from outlast_orchestrator.simulate.checkers.finished import Finished
 from outlast_orchestrator.simulate.checkers.forward import Forward
+from outlast_orchestrator.simulate.checkers.gang_noticed import GangNoticedLoss
+from outlast_orchestrator.simulate.checkers.gang_ready import GangReady
+from outlast_orchestrator.simulate.checkers.gang_whole import GangWhole
 from outlast_orchestrator.simulate.checkers.generations import Generations
 from outlast_orchestrator.simulate.checkers.gone import GoneIsGone
+from outlast_orchestrator.simulate.checkers.half_gang import HalfGang
 from outlast_orchestrator.simulate.checkers.healthy import Healthy
 from outlast_orchestrator.simulate.checkers.held import Held
 from outlast_orchestrator.simulate.checkers.intent import Intent
@@ -60,15 +64,20 @@ def all_checkers(
     told_s: Mapping[str, float],
     able_since_s: Callable[[str], float],
     bytes_per_s: float,
+    remembered: Callable[[str], int] = lambda _machine: 0,
 ) -> list[Checker]:
     """`contact_s`: each machine's last successful write; `told_s`: those to a controller;
-    `able_since_s`: since when it can do its duty."""
+    `able_since_s`: since when it can do its duty; `remembered`: the generation it prepared for."""
     return [
         *bucket_checkers(),
         Closing(contact_s),
         Lease(contact_s),
         Fenced(able_since_s),
         NoticedLoss(bytes_per_s),
+        GangNoticedLoss(bytes_per_s),
+        GangReady(remembered),
+        GangWhole(),
+        HalfGang(),
         SelfFencing(),
         GoneIsGone(),
         Leaks(),

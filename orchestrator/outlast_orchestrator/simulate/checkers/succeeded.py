@@ -34,7 +34,7 @@ class Succeeded(Checker):
         self._known: dict[str, Job] = {}  # to the store, which may have been restored
         self._states: dict[str, JobState] = {}
         self._done: set[str] = set()
-        self._times: dict[str, int] = {}  # job → how often it was done since a person last wanted something
+        self._times: dict[str, set[int]] = {}  # job → generations, since a person last wanted something
         self._pointers: dict[str, Pointer] = {}
         self._too_late: set[str] = set()  # jobs that were cancelled when their end was written
         self._gone_over: set[str] = set()  # jobs whose end was read, and that a person restarted
@@ -55,9 +55,10 @@ class Succeeded(Checker):
             self._known.clear()
         elif isinstance(fact, TrainerEnded) and fact.done:
             self._done.add(fact.job)
-            self._times[fact.job] = self._times.get(fact.job, 0) + 1
-            if self._times[fact.job] > TIMES_DONE_MAX:
-                self.broken(f"{fact.job} was done {self._times[fact.job]} times: its end does not count")
+            done = self._times.setdefault(fact.job, set())
+            done.add(fact.generation)
+            if len(done) > TIMES_DONE_MAX:
+                self.broken(f"{fact.job} was done {len(done)} times: its end does not count")
         elif isinstance(fact, Wrote) and path_of(fact.key).startswith("outputs/"):
             self._outputs[fact.key] = fact.body
         elif isinstance(fact, StoreWrote):
