@@ -8,7 +8,7 @@ from outlast.next_save import chosen_interval
 from outlast.protocol.messages import AgentState, Notice, Report, SaveStatus, WriterRef
 from outlast.protocol.values import replace
 from outlast.verdict import verdict
-from outlast.view import AgentView, Assignment, Chore, Stage
+from outlast.view import AgentView, Assignment, Chore, Saving, Stage
 
 CHANGE_EVERY_S = 0.2  # a change is told at once, but not in a rush of reports
 FACTS_PER_REPORT = 100
