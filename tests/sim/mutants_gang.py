@@ -52,11 +52,4 @@ GANGS = (
         own=True,
         seed=13,
     ),
-    Mutant(
-        "only the noticed node of a gang leaves",
-        (edit(f"{CORE}.rules.claimed:_drain", "or attempt.abandoned or taken", "or attempt.abandoned"),),
-        ("a notice to a gang costs no step",),
-        GANG,
-        own=True,
-    ),
 )
