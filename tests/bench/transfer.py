@@ -134,7 +134,7 @@ def _run(server: NullS3, file: Path, what: str) -> Spent:
 
 
 def _median(spent: list[Spent], what: str) -> float:
-    return round(statistics.median(getattr(one, what) for one in spent), 3)
+    return round(float(statistics.median(getattr(one, what) for one in spent)), 3)
 
 
 def _over(first: list[Spent], second: list[Spent], what: str) -> float:

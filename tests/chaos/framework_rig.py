@@ -21,6 +21,7 @@ from outlast.bucket.client import open_bucket
 from outlast.bucket.manifest import build_manifest, manifest_bytes, manifest_ref
 from outlast.bucket.outcomes import Identity as Writer
 from outlast.clock import SystemRuntime
+from outlast.gang import Meeting
 from outlast.launch import trainer_order
 from outlast.node_ports import Places, SaveLook
 from outlast.protocol.messages import Work
@@ -142,7 +143,7 @@ class Node:
     def start(self, resume: Resume, step_s: float) -> int:
         places = Places(str(self.work_dir), str(self.root), str(self.folder / "attempt"))
         order = trainer_order(
-            Identity(ME.job, ME.owner, "i", "b"), self.work, self.generation, places, resume
+            Identity(ME.job, ME.owner, "i", "b"), self.work, self.generation, places, resume, Meeting()
         )
         argv = shlex.split(order.command)
         assert argv[0] == "python"
