@@ -126,7 +126,7 @@ class CheckpointPlan:
     keep: int = 3
     signal: str = "USR1"
     health: dict[str, str] = field(default_factory=dict)  # tensor pattern → quarantine, warn, off
-    parts: str = field(default="", repr=False)  # of a gang: EVERY_NODE or FIRST_NODE
+    parts: str = ""  # of a gang: EVERY_NODE or FIRST_NODE
     resume_args: str = ""  # e.g. "--resume_from_checkpoint {resume_from}"; used only with a checkpoint
     upload_mbps_max: float | None = None  # megabits a second; None: as fast as it goes
 
