@@ -75,7 +75,7 @@ def test_s3_keys_that_are_wrong(stage: Stage, s3: S3Server) -> None:
     _refused(stage, s3.url(), "test", AWS_ACCESS_KEY_ID="who", AWS_SECRET_ACCESS_KEY="knows")
 
 
-@pytest.mark.parametrize("storage", ["ftp://host/x", "s3://", "nowhere", "gs://bucket"])
+@pytest.mark.parametrize("storage", ["ftp://host/x", "s3://", "nowhere", "gs://", "az://box"])
 def test_a_storage_that_is_no_address(stage: Stage, storage: str) -> None:
     one_line(stage.outlast("server", "start", "-d", code=4, OUTLAST_STORAGE=storage).err, "storage", storage)
 

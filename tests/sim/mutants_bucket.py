@@ -49,7 +49,7 @@ BUCKET = (
         (
             edit(
                 "outlast.bucket.manifest:unfit",
-                "if (entry.key, entry.size, entry.hash) not in named:",
+                "if (entry.key, entry.size, entry.hash) not in named and not sibling:",
                 "if False:",
             ),
         ),
