@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from tests.core.build import (
     NOW_AT,
+    NOW_S,
     REF,
     actions,
     after,
@@ -86,9 +87,23 @@ def test_a_first_node_that_may_only_be_cut_off_is_not_ended_for_anothers_loss() 
     other = node("m1", 1, AgentState.DRAINING, notice=Notice("terminate", 10.0))
     left = after(training(silent, other, attempts=(late,))).instances
     assert not [m for m in left if m.record.phase is InstancePhase.TERMINATING]
-    heard_ = training(node("m0", 0, AgentState.DRAINING), other, attempts=(late,))
-    ended = [m for m in after(heard_).instances if m.record.phase is InstancePhase.TERMINATING]
-    assert [m.record.launch_id for m in ended] == ["m0"]
+
+
+def test_a_first_node_is_overdue_only_after_it_has_said_for_so_long_that_it_leaves() -> None:
+    """One that was cut off and is heard again has had no time to save."""
+    late = replace(attempt(1, "m0", "m1"), noticed=True, draining_since=NOW_AT - 1000)
+    other = node("m1", 1, AgentState.DRAINING, notice=Notice("terminate", 10.0))
+    for state, since_s, ends in (
+        (AgentState.RUNNING, 1000.0, False),
+        (AgentState.DRAINING, 1.0, False),
+        (AgentState.DRAINING, 1000.0, True),
+    ):
+        first = node("m0", 0, state)
+        assert first.heard is not None
+        first = replace(first, heard=replace(first.heard, state_s=NOW_S - since_s))
+        left = after(training(first, other, attempts=(late,))).instances
+        ended = [m.record.launch_id for m in left if m.record.phase is InstancePhase.TERMINATING]
+        assert ended == (["m0"] if ends else [])
 
 
 def test_others_are_told_when_the_first_node_has_left() -> None:

@@ -44,12 +44,4 @@ GANGS = (
         own=True,
         seed=2,
     ),
-    Mutant(
-        "half a gang waits for ever",
-        (edit(f"{CORE}.rules.gang_machines:_left_s", "len(listed) == len(nodes)", "True"),),
-        ("half a gang is not paid without end",),
-        GANG,
-        own=True,
-        seed=13,
-    ),
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from outlast.protocol.messages import AgentState
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent, lease_is_over, silence_s
-from outlast_orchestrator.core.gang import is_gang, why_broken, writers
+from outlast_orchestrator.core.gang import is_gang, report_of, why_broken, writers
 from outlast_orchestrator.core.rules.ending import close, fail, settle_loss
 from outlast_orchestrator.core.rules.hold import awaits_hold
 from outlast_orchestrator.core.rules.machines import is_noticed
@@ -132,19 +132,33 @@ def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
             sheet.wake_in(-overdue_s + 0.1)
             return attempt
         why = "its agent has given up, and can't say so in the pointer"
-    elif not (goal.rests or goal.restart) and _may_only_be_cut_off(sheet, attempt):
+    elif not (goal.rests or goal.restart) and _may_only_be_cut_off(sheet, attempt, limit_s):
         sheet.wake_in(5.0)  # what happened to another node is no reason to end a machine that may be at work
         return attempt
     _end_writers(sheet, attempt, why)
     return attempt
 
 
-def _may_only_be_cut_off(sheet: Sheet, attempt: Attempt) -> bool:
-    """The first node of a gang is silent within its lease: it may not have heard that it has to leave."""
+def _may_only_be_cut_off(sheet: Sheet, attempt: Attempt, limit_s: float) -> bool:
+    """The first node of a gang may not have heard that it has to leave, or not for so long.
+
+    It is silent within its lease, or it has just come back from that: only a node that has said all the
+    time that it leaves is overdue.
+    """
     if not is_gang(sheet, attempt):
         return False
     limits = sheet.view.limits
-    return any(is_silent(m, limits) and not lease_is_over(m, limits) for m in writers(sheet, attempt))
+    for machine in writers(sheet, attempt):
+        if is_silent(machine, limits) and not lease_is_over(machine, limits):
+            return True
+        report = report_of(machine, attempt)
+        if report is None or machine.heard is None or lease_is_over(machine, limits):
+            continue
+        works = report.state in (AgentState.RESTORING, AgentState.RUNNING)
+        leaves = report.state is AgentState.DRAINING
+        if works or (leaves and sheet.view.now_s - machine.heard.state_s < limit_s):
+            return True
+    return False
 
 
 def _end_writers(sheet: Sheet, attempt: Attempt, why: str) -> None:

@@ -40,6 +40,8 @@ class Held(Checker):
         chosen, pointer = self._chosen.get(row.job), self._pointers.get(row.job)
         if chosen is None or pointer is None or self._wanted.get(row.job) is not Wanted.RUN:
             return
+        if len(row.launches) > 1 and (row.abandoned or row.noticed):
+            return  # a gang that lost a node, or will, is drained for that and not for the restart
         runs = pointer.generation == row.generation and pointer.state is PointerState.RUNNING
         if runs and chosen in pointer.kept and chosen.name not in pointer.pinned:
             self.broken(f"{row.job}: generation {row.generation} is drained, and {chosen.name} is not held")
