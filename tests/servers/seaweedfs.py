@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -18,8 +17,13 @@ from outlast.bucket.client import open_bucket
 from outlast.ports import BucketError
 
 GRPC_OFFSET = 10_000  # SeaweedFS listens there too
+# With the offset still below the ports that the kernel gives to clients (Linux: from 32768 on).
+PORTS = range(11_000, 22_000)
+TRIES = 5  # a port that was free can be taken by another test's server before ours opens it
 START_LIMIT_S = 60.0
 BUCKET = "test"
+LOG = "weed.log"
+PORT_TAKEN = "Port allocation failed"
 
 ADMIN = {"access_key_id": "admin", "secret_access_key": "admin-secret"}
 SCOPED = {"access_key_id": "scoped", "secret_access_key": "scoped-secret"}
@@ -37,6 +41,21 @@ class S3Server:
 @contextmanager
 def seaweedfs(folder: Path) -> Iterator[S3Server]:
     """Starts `weed mini` with its state in `folder`; ends it by its pid."""
+    for _ in range(TRIES):
+        s3, process = _start(folder)
+        try:
+            if not _await(s3, process, folder):
+                continue
+            yield s3
+            return
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+    raise AssertionError(f"no port stayed free in {TRIES} tries: {_log(folder)}")
+
+
+def _start(folder: Path) -> tuple[S3Server, subprocess.Popen[bytes]]:
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": _identities()}))
     ports = _free_ports(5)
@@ -46,17 +65,10 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
     command += ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     names = ("master", "volume", "filer", "admin", "s3")
     command += [f"-{name}.port={port}" for name, port in zip(names, ports, strict=True)]
-    log = folder / "weed.log"
-    with log.open("wb") as out:
+    with (folder / LOG).open("wb") as out:
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder)}
         server = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment)
-    try:
-        s3 = S3Server(f"http://127.0.0.1:{ports[-1]}")
-        _await(s3, server, log)
-        yield s3
-    finally:
-        os.kill(server.pid, signal.SIGKILL)
-        server.wait()
+    return S3Server(f"http://127.0.0.1:{ports[-1]}"), server
 
 
 def _identities() -> list[dict[str, object]]:
@@ -75,7 +87,8 @@ def _free_ports(count: int) -> list[int]:
     """Ports that are free together with the one GRPC_OFFSET above."""
     found: list[int] = []
     with ExitStack() as held:
-        for port in range(20_000 + os.getpid() % 20_000, 54_000):
+        first = os.getpid() % len(PORTS)
+        for port in (*PORTS[first:], *PORTS[:first]):
             if len(found) == count:
                 break
             with ExitStack() as pair:
@@ -91,16 +104,23 @@ def _free_ports(count: int) -> list[int]:
     return found
 
 
-def _await(server: S3Server, process: subprocess.Popen[bytes], log: Path) -> None:
-    """Until an object can be written: that the port is open means nothing yet."""
+def _await(server: S3Server, process: subprocess.Popen[bytes], folder: Path) -> bool:
+    """Until an object can be written: that the port is open means nothing yet. False when another process has
+    taken one of its ports."""
     bucket = open_bucket(server.url(), options=ADMIN)
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
-        assert process.poll() is None, f"weed ended: {log.read_text()[-2000:]}"
+        if process.poll() is not None:
+            assert PORT_TAKEN in _log(folder), f"weed ended: {_log(folder)}"
+            return False
         try:
             bucket.put("ready", b"")
             bucket.delete("ready")
-            return
+            return True
         except BucketError:
             time.sleep(0.1)
-    raise AssertionError(f"weed did not start in {START_LIMIT_S} s: {log.read_text()[-2000:]}")
+    raise AssertionError(f"weed did not start in {START_LIMIT_S} s: {_log(folder)}")
+
+
+def _log(folder: Path) -> str:
+    return (folder / LOG).read_text()[-2000:]

@@ -34,7 +34,9 @@ from outlast_orchestrator.simulate.checkers.succeeded import Succeeded
 from outlast_orchestrator.simulate.checkers.uncertain import Uncertain
 from outlast_orchestrator.simulate.history import (
     FROM_BACKUP,
+    STORE_RESTORED,
     Fact,
+    Fault,
     LaunchAnswered,
     LaunchAsked,
     Launched,
@@ -189,6 +191,11 @@ def test_an_end_that_arrives_after_the_cancelling() -> None:
     assert told(Succeeded(), [*story, ended, cancelled], 10.0)
     assert told(Succeeded(), [*story, cancelled, ended, again], 10.0)
     assert told(Succeeded(), [*story, cancelled, ended, again, cancelled], 10.0)
+    # A store that comes back from that time knows neither the later wish nor the end.
+    old = (job(), replace(progress(), state=JobState.CANCELLED))
+    lost: Story = [Fault(STORE_RESTORED, ""), StoreWrote(FROM_BACKUP, old, ())]
+    assert told(Succeeded(), [*story, cancelled, again, ended, *lost], 10.0) == []
+    assert told(Succeeded(), [*story, cancelled, again, ended, *lost, again], 10.0)
     # A restart that was asked for goes over the end; then the person thinks better of it.
     over = replace(progress(), state=JobState.RECOVERING, pending_over_ended=pointer(1, 2).writer)
     restarted = stored(over)

@@ -8,6 +8,7 @@ from outlast.protocol.objects import Pointer, PointerState
 from outlast_orchestrator.core.types import Job, JobState, Progress
 from outlast_orchestrator.simulate.checkers.base import Checker, Move, path_of
 from outlast_orchestrator.simulate.history import (
+    FROM_BACKUP,
     STORE_RESTORED,
     Fact,
     Fault,
@@ -22,8 +23,9 @@ TIMES_DONE_MAX = 4  # a machine may be lost between the last step and the end, b
 
 class Succeeded(Checker):
     """An end whose write arrives when its job was cancelled already, and its machine is gone, changes nothing
-    that a person asked for: nobody looks there again before the job is wanted again. Nor does an end that
-    was read bind a person who has asked for a restart, and then for something else."""
+    that a person asked for: nobody looks there again before the job is wanted again. The same holds when the
+    store comes back from a time when the job was cancelled: the later wish is lost with the store. Nor does
+    an end that was read bind a person who has asked for a restart, and then for something else."""
 
     name = "SUCCEEDED if and only if done"
     sees = (Fault, TrainerEnded, Wrote, StoreWrote)
@@ -36,7 +38,7 @@ class Succeeded(Checker):
         self._done: set[str] = set()
         self._times: dict[str, set[int]] = {}  # job → generations, since a person last wanted something
         self._pointers: dict[str, Pointer] = {}
-        self._too_late: set[str] = set()  # jobs that were cancelled when their end was written
+        self._too_late: set[str] = set()  # jobs that are cancelled, as far as the store knows, over an end
         self._gone_over: set[str] = set()  # jobs whose end was read, and that a person restarted
         self._outputs: dict[str, bytes] = {}
 
@@ -67,6 +69,8 @@ class Succeeded(Checker):
                     self._jobs[row.id] = self._known[row.id] = row
                     self._times.pop(row.id, None)
                 elif isinstance(row, Progress):
+                    if fact.by == FROM_BACKUP and row.state is JobState.CANCELLED:
+                        self._too_late.add(row.job)
                     self._progress(row)
 
     def _progress(self, row: Progress) -> None:
