@@ -45,7 +45,8 @@ def losses_h(age_s: float, market: str) -> float:
     """Losses an hour of a machine of this age."""
     if market == ON_DEMAND:
         return ON_DEMAND_LOSSES_H
-    return [rate for begin_s, rate in SPOT_LOSSES_H if begin_s <= max(0.0, age_s)][-1]
+    age_s = max(0.0, age_s)
+    return [rate for begin_s, rate in SPOT_LOSSES_H if begin_s <= age_s][-1]
 
 
 def choose(measured: Measured) -> Interval:
@@ -69,7 +70,8 @@ def choose(measured: Measured) -> Interval:
 
 def _since(age_s: float) -> str:
     """The step of the table that holds now: a text that changes only when the interval does."""
-    hours = [begin_s / 3600 for begin_s, _ in SPOT_LOSSES_H if begin_s <= max(0.0, age_s)][-1]
+    age_s = max(0.0, age_s)
+    hours = [begin_s for begin_s, _ in SPOT_LOSSES_H if begin_s <= age_s][-1] / 3600
     return f"{hours:g} h" if hours else "less than half an hour"
 
 

@@ -34,7 +34,9 @@ def leaving(view: AgentView, assignment: Assignment) -> Leaving | None:
         reasons.append(Leaving(f"{ORDERED} give up: {assignment.abandon_why}", assignment.drain_by_s))
     if view.notice is not None and view.notice.leave:
         reasons.append(Leaving(f"notice: {view.notice.kind}", view.notice.leave_by_s))
-    return min(reasons, key=lambda r: float("inf") if r.by_s is None else r.by_s, default=None)
+    if not reasons:
+        return None
+    return min(reasons, key=lambda r: float("inf") if r.by_s is None else r.by_s)
 
 
 def keep_saving(view: AgentView, assignment: Assignment) -> Decision:

@@ -80,11 +80,12 @@ class Agent:
                 view = self._take(crew, view, news)
                 news = self._mailbox.get(0.0)
             view, stop = self._act(crew, view)
-            view = self._tell(crew, view)
+            words = said(view)  # it follows from assignment and notice alone
+            view = self._tell(crew, view, words)
             if stop is not None:
                 return stop.code
             self._touch(view.now_s)
-            view, news = self._wait(view) if news is None else (self._at_now(view), news)
+            view, news = self._wait(view, words) if news is None else (self._at_now(view), news)
 
     def _first_view(self) -> AgentView:
         memory, now_s = self._node.disk.load(), self._runtime.boot_s()
@@ -109,9 +110,9 @@ class Agent:
         again = memory.writer or follower
         return note(view, AGENT_STARTED, "restarted on this node" if again else "started")
 
-    def _wait(self, view: AgentView) -> tuple[AgentView, News | None]:
+    def _wait(self, view: AgentView, words: str) -> tuple[AgentView, News | None]:
         """Sleeps until news comes or a rule wants to look again."""
-        wait_s = wake_in_s(view)
+        wait_s = wake_in_s(view, words)
         news = self._mailbox.get(wait_s)
         return self._at_now(view, wait_s), Tick() if news is None else news
 
@@ -147,25 +148,25 @@ class Agent:
         crew.follow(view, after, Tick())
         return after
 
-    def _tell(self, crew: Crew, view: AgentView) -> AgentView:
-        if report_due(view):
+    def _tell(self, crew: Crew, view: AgentView, words: str) -> AgentView:
+        if report_due(view, words):
             telling = replace(
                 view.telling,
                 seq=view.telling.seq + 1,
                 report_in_flight=True,
                 reported_s=view.now_s,
-                reported_state=said(view),
+                reported_state=words,
                 report_now=False,
             )
             view = replace(view, telling=telling)
             crew.reports.send(build_report(view, self._why), asking(view))
-        if status_due(view):
+        if status_due(view, words):
             telling = replace(
                 view.telling,
                 seq=view.telling.seq + 1,
                 status_in_flight=True,
                 status_s=view.now_s,
-                status_state=said(view),
+                status_state=words,
             )
             view = replace(view, telling=telling)
             crew.status.write(self._status_key(view), build_report(view, self._why))

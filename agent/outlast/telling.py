@@ -59,7 +59,8 @@ def status_every_s(view: AgentView) -> float:
     return min(view.pace.status_every_s, view.lease_s / TRIES_A_LEASE)
 
 
-def report_due(view: AgentView) -> bool:
+def report_due(view: AgentView, news: str) -> bool:
+    """`news`: what is `said` of this view."""
     telling = view.telling
     if telling.report_in_flight:
         return False
@@ -72,16 +73,17 @@ def report_due(view: AgentView) -> bool:
     if asking(view) is not None and assignment is not None and assignment.permission is None:
         # The question before a claim goes out the moment that a claim could be tried.
         return view.now_s >= assignment.claim_not_before_s
-    changed = telling.report_now or telling.reported_state != said(view)
+    changed = telling.report_now or telling.reported_state != news
     return changed and quiet_s >= CHANGE_EVERY_S
 
 
-def status_due(view: AgentView) -> bool:
+def status_due(view: AgentView, news: str) -> bool:
+    """`news`: what is `said` of this view."""
     telling = view.telling
     if telling.status_in_flight:
         return False
     quiet_s = view.now_s - telling.status_s
-    changed = telling.status_state != said(view)
+    changed = telling.status_state != news
     return quiet_s >= status_every_s(view) or (changed and quiet_s >= CHANGE_EVERY_S)
 
 
@@ -94,10 +96,10 @@ def said(view: AgentView) -> str:
     return " ".join(
         (
             str(assignment.generation),
-            state_of(view).value,
+            state_of(view),
             assignment.writer,
             view.notice.kind if view.notice else "",
-            durable.name if durable else "",
+            durable.key if durable else "",
             str(assignment.trainer.exit),
             "trouble" if assignment.saving.trouble else "",
             *_for_the_gang(assignment),

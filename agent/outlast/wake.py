@@ -6,16 +6,16 @@ from outlast.cadence import COMMIT_S, FINAL_GRACE_S, WAKE_GRACE_S
 from outlast.leave import leaving
 from outlast.next_save import next_save_s
 from outlast.protocol.values import replace
-from outlast.telling import CHANGE_EVERY_S, report_every_s, said, status_every_s
+from outlast.telling import CHANGE_EVERY_S, report_every_s, status_every_s
 from outlast.view import AgentView, Assignment, Stage
 
 SOON_S = 0.02  # never a busy loop, whatever the rules say
 
 
-def wake_in_s(view: AgentView) -> float:
-    """Seconds until the next point in time that a rule looks at."""
+def wake_in_s(view: AgentView, news: str) -> float:
+    """Seconds until the next point in time that a rule looks at. `news`: what is `said` of this view."""
     now_s = view.now_s
-    return max(SOON_S, min(moment for moment in _moments(view) if moment > now_s) - now_s)
+    return max(SOON_S, min([moment for moment in _moments(view, news) if moment > now_s]) - now_s)
 
 
 def go_on(view: AgentView, now_s: float, wait_s: float) -> AgentView:
@@ -25,7 +25,7 @@ def go_on(view: AgentView, now_s: float, wait_s: float) -> AgentView:
     return replace(view, now_s=now_s, woke_s=now_s if froze else view.woke_s)
 
 
-def _moments(view: AgentView) -> list[float]:
+def _moments(view: AgentView, news: str) -> list[float]:
     telling, pace = view.telling, view.pace
     moments = [
         view.now_s + pace.alive_every_s,
@@ -37,7 +37,6 @@ def _moments(view: AgentView) -> list[float]:
     ]
     if telling.link_trouble:
         moments.append(telling.reported_s + pace.report_again_s)
-    news = said(view)
     if telling.report_now or telling.reported_state != news:
         moments.append(telling.reported_s + CHANGE_EVERY_S)
     if telling.status_state != news:

@@ -150,6 +150,8 @@ class Actor:
         job, decision = turn.job, turn.decision
         self._world.done.pop(job.id, None)  # what this decision knew, it has dealt with
         for action in decision.actions:
+            if isinstance(action, (Save, Log, Tell)):
+                continue
             if isinstance(action, Launch):
                 self._launch(term, action.instance)
             elif isinstance(action, Terminate):

@@ -111,7 +111,7 @@ class NodeRegistry:
 
     def told(self, launch_id: str) -> Reply:
         with self._lock:
-            node = self._nodes.get(launch_id, _Node())
+            node = self._nodes.get(launch_id) or _Node()
             return self._reply(node, node.report.boot if node.report is not None else "")
 
     def watch(self, launch_id: str, changed: Callable[[], None]) -> Callable[[], None]:
@@ -141,7 +141,8 @@ class NodeRegistry:
     # under the lock
 
     def _node(self, launch_id: str) -> _Node:
-        return self._nodes.setdefault(launch_id, _Node())
+        node = self._nodes.get(launch_id)
+        return self._nodes.setdefault(launch_id, _Node()) if node is None else node
 
     def _reply(self, node: _Node, boot: str) -> Reply:
         return Reply(commands=node.commands, lease_s=self._lease_s, facts_until=node.facts_until.get(boot, 0))

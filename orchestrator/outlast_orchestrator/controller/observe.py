@@ -9,7 +9,7 @@ from outlast.protocol.values import replace
 from outlast_orchestrator.controller.listen import Ears
 from outlast_orchestrator.controller.looks import Looks
 from outlast_orchestrator.controller.rhythm import Rhythm
-from outlast_orchestrator.controller.world import World
+from outlast_orchestrator.controller.world import Storage, World
 from outlast_orchestrator.core.ledger import cost_usd
 from outlast_orchestrator.core.ports import Calls, Clock, Nodes, Store
 from outlast_orchestrator.core.types import (
@@ -34,6 +34,7 @@ from outlast_orchestrator.core.view import (
 
 DICE = 8
 DICE_BYTES = 8
+DICE_CHARS = 2 * DICE_BYTES
 
 
 @dataclass(frozen=True)
@@ -169,26 +170,32 @@ class Observer:
 
     def view(self, job: Job, snapshot: Snapshot) -> JobView:
         now_s, now_at = self._clock.monotonic_s(), self._clock.wall_s()
-        records = snapshot.instances.get(job.id, ())
-        heard = self._nodes.heard(record.launch_id for record in records)
+        records, storage = snapshot.instances.get(job.id, ()), self._world.storage(job.id)
+        heard = self._nodes.heard([record.launch_id for record in records]) if records else {}
         clouds = sorted({record.request.offer.cloud for record in records}) or self._looks.clouds_of(job)
         return JobView(
             now_s=now_s,
             now_at=now_at,
             job=job,
-            progress=snapshot.progress.get(job.id, Progress(job.id, since=job.created_at)),
+            progress=snapshot.progress.get(job.id) or Progress(job.id, since=job.created_at),
             attempts=self._attempts(job, snapshot.attempts.get(job.id, ())),
-            instances=tuple(self._machine(record, heard.get(record.launch_id), now_s) for record in records),
-            pointer=self._world.storage(job.id).pointer,
+            instances=tuple(
+                [self._machine(record, heard.get(record.launch_id), storage, now_s) for record in records]
+            ),
+            pointer=storage.pointer,
             offers=self._offers(job),
             blocks=snapshot.blocks,
             in_flight=self._in_flight,
             done=tuple(self._world.done.get(job.id, ())),
             limits=self._limits(clouds),
-            dice=tuple(self._clock.token(DICE_BYTES) for _ in range(DICE)),
-            listening_s=self._world.storage(job.id).listening_s,
+            dice=self._dice(),
+            listening_s=storage.listening_s,
             spent_usd=self._spent(job.id, records, now_at),
         )
+
+    def _dice(self) -> tuple[str, ...]:
+        drawn = self._clock.token(DICE_BYTES * DICE)  # all at once: few decisions need any
+        return tuple([drawn[begin : begin + DICE_CHARS] for begin in range(0, len(drawn), DICE_CHARS)])
 
     def _attempts(self, job: Job, recent: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
         """The recent ones and the one that the pointer names: a claim can arrive after two successors."""
@@ -198,7 +205,7 @@ class Observer:
         named = [a for a in self._store.attempts(job.id) if a.generation == pointer.generation]
         return tuple(sorted((*named, *recent), key=lambda a: a.generation))
 
-    def _machine(self, record: Instance, heard: Heard | None, now_s: float) -> InstanceView:
+    def _machine(self, record: Instance, heard: Heard | None, storage: Storage, now_s: float) -> InstanceView:
         machine = self._world.machine(record, now_s)
         if heard is not None and heard.report.job != record.job:
             heard = None  # whoever says so is not this job's node
@@ -210,7 +217,7 @@ class Observer:
             region_problem=self._region_problem(record, now_s),
             heard=heard,
             unheard_s=machine.unheard_s,
-            unread_s=now_s - self._world.storage(record.job).status_read_s,
+            unread_s=now_s - storage.status_read_s,
             asked_s=machine.asked_s,
             terminate_s=machine.terminate_s,
             install_s=machine.install_s,
@@ -233,7 +240,7 @@ class Observer:
 
     def _spent(self, job: str, living: Sequence[Instance], now_at: float) -> float:
         """Machines that are gone cost no more: their sum is read again only when another one has gone."""
-        key = frozenset(record.launch_id for record in living)
+        key = frozenset([record.launch_id for record in living])
         known = self._spent_before.get(job)
         if known is None or known[0] != key:
             gone = [record for record in self._store.instances(job) if record.launch_id not in key]

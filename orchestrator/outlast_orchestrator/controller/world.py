@@ -144,7 +144,10 @@ class World:
 
     def machine(self, record: Instance, now_s: float) -> Machine:
         """A record that is new to this controller counts as asked for just now."""
-        return _one(self.machines, record.launch_id, lambda: Machine(asked_s=now_s))
+        known = self.machines.get(record.launch_id)
+        if known is None:
+            known = self.machines[record.launch_id] = Machine(asked_s=now_s)
+        return known
 
     # what arrives
 

@@ -60,7 +60,8 @@ class Sheet:
     # questions
 
     def open_attempts(self) -> list[Attempt]:
-        return [a for _, a in sorted(self.attempts.items()) if a.open]
+        found = [a for a in self.attempts.values() if a.open]
+        return found if len(found) < 2 else sorted(found, key=_generation)
 
     def claimed(self) -> Attempt | None:
         """The open attempt that the pointer names."""
@@ -71,12 +72,15 @@ class Sheet:
         return self._newest_open(claimed=False)
 
     def _newest_open(self, *, claimed: bool) -> Attempt | None:
-        found = [a for a in self.attempts.values() if a.claimed is claimed and a.open]
-        return max(found, key=lambda a: a.generation, default=None)
+        newest: Attempt | None = None
+        for a in self.attempts.values():
+            if a.claimed is claimed and a.open and (newest is None or a.generation > newest.generation):
+                newest = a
+        return newest
 
     def last_closed(self) -> Attempt | None:
-        closed = [a for _, a in sorted(self.attempts.items()) if not a.open]
-        return closed[-1] if closed else None
+        closed = [a for a in self.attempts.values() if not a.open]
+        return max(closed, key=_generation, default=None)
 
     def machines_of(self, attempt: Attempt) -> list[InstanceView]:
         """Its machines that are not gone."""
@@ -107,7 +111,8 @@ class Sheet:
 
     def wake_in(self, seconds: float) -> None:
         at_s = self.view.now_s + max(0.0, seconds)
-        self._wake_s = at_s if self._wake_s is None else min(self._wake_s, at_s)
+        if self._wake_s is None or at_s < self._wake_s:
+            self._wake_s = at_s
 
     def become(self, state: JobState, why: str) -> None:
         """The job's state and its reason; an event only when the state changes."""
@@ -133,6 +138,10 @@ class Sheet:
         actions: list[Action] = [Save(row) for row in rows]
         actions += [Log(event) for event in self.events]
         return Decision((*actions, *self.calls, *self.tells), self.progress.why, self._wake_s)
+
+
+def _generation(attempt: Attempt) -> int:
+    return attempt.generation
 
 
 def _differs(row: object, before: object) -> bool:

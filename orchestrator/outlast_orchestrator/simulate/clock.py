@@ -17,6 +17,8 @@ from typing import Any
 import greenlet
 
 Dice = random.Random
+ONLY_TASKS = "only a task can wait"
+_push, _pop = heapq.heappush, heapq.heappop
 
 
 class Killed(BaseException):
@@ -179,7 +181,7 @@ class SimClock:
         return self._task.process if self._task else None
 
     def task(self) -> Task:
-        assert self._task is not None, "only a task can wait"
+        assert self._task is not None, ONLY_TASKS
         return self._task
 
     # what happens when
@@ -188,7 +190,7 @@ class SimClock:
         """Runs at that time, outside every task. The order of equal times is drawn from the seed."""
         self._count += 1
         now_s = self.now_s
-        heapq.heappush(self._heap, (when_s if when_s > now_s else now_s, self._draw(), self._count, run))
+        _push(self._heap, (when_s if when_s > now_s else now_s, self._draw(), self._count, run))
 
     def after(self, seconds: float, run: Callable[[], None]) -> None:
         self.at(self.now_s + seconds, run)
@@ -196,7 +198,7 @@ class SimClock:
     def run(self, until_s: float) -> None:
         """Lets the world go on until then; an idle world jumps from event to event."""
         assert self._task is None, "a task waits; it does not run the world"
-        heap, pop = self._heap, heapq.heappop
+        heap, pop = self._heap, _pop
         while heap and heap[0][0] <= until_s:
             self.now_s, _, _, run = pop(heap)
             run()
@@ -234,7 +236,8 @@ class SimClock:
 
     def wait(self, until_s: float | None) -> Any:
         """Gives way until `wake` or until then (False). Wakes carry `task.waiting + 1` from before."""
-        task = self.task()
+        task = self._task
+        assert task is not None, ONLY_TASKS
         task.waiting += 1
         if until_s is not None:
             self.at(until_s, functools.partial(self._resume, task, task.waiting, False))
@@ -248,8 +251,8 @@ class SimClock:
         if self._task is None:
             self.run(self.now_s + max(seconds, 0.0))
             return
-        self.step(deed)
-        self.wait(self.now_s + max(seconds, 0.0))
+        self.step(deed)  # which may take its time: a freeze
+        self.wait(self.now_s + seconds if seconds > 0.0 else self.now_s)
 
     def step(self, deed: str = "") -> None:
         """The process touches the world: here a planned kill or freeze takes place."""

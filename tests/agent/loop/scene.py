@@ -109,7 +109,7 @@ class Scene:
 
     def asks(self) -> bool:
         """A report that asks for the permission to claim would go out now."""
-        return report_due(self.view) and asking(self.view) is not None
+        return report_due(self.view, said(self.view)) and asking(self.view) is not None
 
     # the way to a running trainer
 

@@ -75,9 +75,10 @@ def test_the_status_object_alone_renews_the_lease_however_short_it_was_set(
     """The controller is away, so nothing else is written: every 10 s is too late for 6 s."""
     view = replace(Scene().running().view, lease_s=lease_s)
     view = replace(view, telling=replace(view.telling, status_s=view.now_s, status_state=said(view)))
-    assert not status_due(replace(view, now_s=view.now_s + every_s - 0.1))
-    assert status_due(replace(view, now_s=view.now_s + every_s))
-    assert wake_in_s(replace(view, now_s=view.now_s + every_s - 0.5)) <= 0.5
+    words = said(view)
+    assert not status_due(replace(view, now_s=view.now_s + every_s - 0.1), words)
+    assert status_due(replace(view, now_s=view.now_s + every_s), words)
+    assert wake_in_s(replace(view, now_s=view.now_s + every_s - 0.5), words) <= 0.5
 
 
 def test_without_controller_and_bucket_for_the_lease_it_stops_and_switches_off() -> None:
