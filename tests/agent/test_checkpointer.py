@@ -7,12 +7,14 @@ import os
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.servers.forking import Zygote, zygote_of
 
 import outlast
 from outlast import trainer_contract as contract
@@ -22,39 +24,51 @@ from outlast.training import CheckpointError
 
 SCRIPT = Path(__file__).with_name("training_script.py")
 STEPS = 17
+# What the script loads, at the latest when it makes its optimizer.
+IMPORTS = "import torch._dynamo, torch.utils.data, outlast.checkpointer"
 
 
-def train(folder: Path, *args: object, **env: str) -> int:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("OUTLAST_")}
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), str(STEPS), str(folder / "result"), *map(str, args)],
-        env={**clean, contract.CHECKPOINT_DIR: str(folder / "checkpoints"), **env},
-        check=False, timeout=120, capture_output=True, text=True,
-    )  # fmt: skip
-    assert "Traceback" not in done.stderr, done.stderr
-    return done.returncode
+def train(zygote: Zygote, folder: Path, *args: object, **env: str) -> int:
+    log = folder / "log"
+    argv = [str(SCRIPT), str(STEPS), str(folder / "result"), *map(str, args)]
+    code = zygote.run(argv, {contract.CHECKPOINT_DIR: str(folder / "checkpoints"), **env}, folder, log)
+    assert "Traceback" not in log.read_text(), log.read_text()
+    return code
+
+
+@pytest.fixture(scope="module")
+def zygote(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Zygote]:
+    with zygote_of(IMPORTS, tmp_path_factory.mktemp("zygote")) as one:
+        yield one
 
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """In an interpreter of its own, with another order of hashes."""
     folder = tmp_path_factory.mktemp("uninterrupted")
-    assert train(folder) == 0
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("OUTLAST_")}
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(STEPS), str(folder / "result")],
+        env={**clean, contract.CHECKPOINT_DIR: str(folder / "checkpoints")},
+        check=False, timeout=120, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
     return (folder / "result").read_text()
 
 
 @pytest.mark.slow
 def test_a_run_killed_at_random_steps_ends_bit_for_bit_like_one_that_never_was(
-    tmp_path: Path, uninterrupted: str
+    tmp_path: Path, uninterrupted: str, zygote: Zygote
 ) -> None:
     for kill_at in sorted(random.Random(7).sample(range(1, STEPS), 4)):
-        assert train(tmp_path, kill_at) == -9
-    assert train(tmp_path) == 0
+        assert train(zygote, tmp_path, kill_at) == -9
+    assert train(zygote, tmp_path) == 0
     assert (tmp_path / "result").read_text() == uninterrupted
 
 
 @pytest.mark.slow
 def test_a_final_request_saves_the_very_step_answers_and_leaves_with_0(
-    tmp_path: Path, uninterrupted: str
+    tmp_path: Path, uninterrupted: str, zygote: Zygote
 ) -> None:
     attempt = tmp_path / "attempt"
     attempt.mkdir()
@@ -64,7 +78,7 @@ def test_a_final_request_saves_the_very_step_answers_and_leaves_with_0(
     )  # fmt: skip
     request = contract.SaveRequest("r1", final=True, why="the market takes the machine")
     Path(env[contract.SAVE_REQUEST]).write_bytes(contract.request_bytes(request))
-    assert train(tmp_path, **env) == 0
+    assert train(zygote, tmp_path, **env) == 0
     assert not (tmp_path / "result").exists(), "it left early"
     assert not Path(env[contract.DONE]).exists(), "leaving is not the end of the work"
     answer = contract.read_answer(Path(env[contract.SAVE_ANSWER]).read_bytes())
@@ -74,7 +88,7 @@ def test_a_final_request_saves_the_very_step_answers_and_leaves_with_0(
     assert max(line.step for line in lines if line.step is not None) == 0, "no step was trained and lost"
     Path(env[contract.SAVE_REQUEST]).unlink()
     resumed = {**env, contract.RESUME_FROM: answer.path, contract.RESUME_STEP: "0"}
-    assert train(tmp_path, **resumed) == 0
+    assert train(zygote, tmp_path, **resumed) == 0
     assert (tmp_path / "result").read_text() == uninterrupted
     assert contract.read_done(Path(env[contract.DONE]).read_bytes()).step == STEPS - 1
 

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
 import re
 import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tests.agent.node.agent_kit import gone
+from tests.servers.forking import Zygote, code_file
 
 from outlast.bucket.client import open_bucket
 from outlast.bucket.manifest import build_manifest, manifest_bytes, manifest_ref
@@ -35,47 +33,12 @@ from outlast.sink import FolderSink
 from outlast.view import Identity, Resume
 from outlast_orchestrator.jobfile.load import load_job_file, to_job
 
-ZYGOTE = Path(__file__).with_name("zygote.py")
 EXAMPLES = Path(__file__).parents[2] / "configs" / "examples"
 STEP_S = 0.02
 LOOK_EVERY_S = 0.01
-LIFE_MAX_S = 1.2  # of training after its first save, before the kill
+LIFE_MAX_S = 0.8  # of training after its first save, before the kill
 LIMIT_S = 120.0
 ME = Writer("own", "j0b", 1, "w", "a1")
-
-
-class Zygote:
-    """See zygote.py; `imports` is the code that loads the framework."""
-
-    def __init__(self, imports: str, folder: Path) -> None:
-        quiet = {"HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1"}
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("OUTLAST_")}
-        self.env = {**kept, **quiet}
-        with (folder / "zygote.log").open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, "-W", "ignore", str(ZYGOTE), imports], stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE, stderr=log, env=self.env, text=True,
-            )  # fmt: skip
-        assert self._line() == "ready", (folder / "zygote.log").read_text()
-
-    def fork(self, argv: list[str], env: dict[str, str], cwd: Path, log: Path) -> int:
-        log.with_name(log.name + ".code").unlink(missing_ok=True)
-        order = {"argv": argv, "env": {**self.env, **env}, "cwd": str(cwd), "log": str(log)}
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(order) + "\n")
-        self._process.stdin.flush()
-        return int(self._line())
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.close()
-        self._process.wait(LIMIT_S)
-        self._process.stdout.close()
-
-    def _line(self) -> str:
-        assert self._process.stdout is not None
-        return self._process.stdout.readline().strip()
 
 
 @dataclass(frozen=True)
@@ -188,7 +151,7 @@ class Node:
                 break
             self.look(saves, pid)
             time.sleep(LOOK_EVERY_S)
-        code = self.log.with_name(self.log.name + ".code")
+        code = code_file(self.log)
         well = code.exists() and code.read_text() == "0"
         assert well or killed, self.story()
         for _ in range(2):

@@ -6,12 +6,14 @@ for bit those of a run that never was interrupted. `OUTLAST_KILLS=30` (make soak
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import os
 import random
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,14 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.chaos.framework_rig import LIFE_MAX_S, STEP_S, Node, Zygote
+from tests.chaos.framework_rig import LIFE_MAX_S, STEP_S, Node
+from tests.servers.forking import Zygote, zygote_of
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from transformers.trainer_utils import get_last_checkpoint
 
 KILLS = int(os.environ.get("OUTLAST_KILLS", "4"))
 SEED = int(os.environ.get("OUTLAST_KILL_SEED", "1"))
-STEPS_BESIDES = 60
+STEPS_BESIDES = 40
 
 
 def _load(path: Path) -> Any:
@@ -79,26 +82,28 @@ class Framework:
     life_max_s: float = LIFE_MAX_S
 
 
-TRANSFORMERS = "import accelerate; from transformers import GPT2Config, GPT2LMHeadModel, Trainer"
+# Frameworks that load the same share a process to be forked from.
+TRANSFORMERS = "import accelerate, peft; from transformers import GPT2Config, GPT2LMHeadModel, Trainer"
+TORCH = "import torch._dynamo, torch.distributed.checkpoint, torch.optim, torch.utils.data"
 FRAMEWORKS = {
     "hf-trainer": Framework(
         "hf_trainer", TRANSFORMERS, _trainer_steps, "model.safetensors", "huggingface"
     ),
     "hf-lora": Framework(
-        "hf_lora", TRANSFORMERS + "; import peft", _trainer_steps, "adapter_model.safetensors", "huggingface"
+        "hf_lora", TRANSFORMERS, _trainer_steps, "adapter_model.safetensors", "huggingface"
+    ),
+    "accelerate": Framework(
+        "accelerate", TRANSFORMERS, _accelerate_steps, "model.pt", "accelerate",
+        "--save_steps 10", quiet_s=0.15, life_max_s=2.0,
     ),
     "lightning": Framework(
         "lightning", "import lightning.pytorch.callbacks", _lightning_steps, "model.pt", "lightning",
     ),
-    "accelerate": Framework(
-        "accelerate", "from accelerate import Accelerator", _accelerate_steps, "model.pt", "accelerate",
-        "--save_steps 10", quiet_s=0.15, life_max_s=2.5,
-    ),
     "dcp": Framework(
-        "torch_dcp", "import torch.distributed.checkpoint", _distributed_steps, "model.pt", "dcp"
+        "torch_dcp", TORCH, _distributed_steps, "model.pt", "dcp"
     ),
     "torch-save": Framework(
-        "torch_save", "import torch.optim", _plain_steps, "model.pt", "torch-files", "--save_steps 15"
+        "torch_save", TORCH, _plain_steps, "model.pt", "torch-files", "--save_steps 15"
     ),
 }  # fmt: skip
 
@@ -135,25 +140,33 @@ def _node(folder: Path, one: Framework, zygote: Zygote, steps: int) -> Checked:
     return node
 
 
+@pytest.fixture(scope="module")
+def zygotes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Zygote]]:
+    with ExitStack() as stack:
+
+        @functools.cache
+        def of(imports: str) -> Zygote:
+            return stack.enter_context(zygote_of(imports, tmp_path_factory.mktemp("zygote")))
+
+        yield of
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_killed_at_random_it_resumes_only_from_whole_ones_and_ends_bit_for_bit_the_same(
-    tmp_path: Path, name: str
+    tmp_path: Path, name: str, zygotes: Callable[[str], Zygote]
 ) -> None:
     one, dice = FRAMEWORKS[name], random.Random(f"{name} {SEED}")
     steps = int(KILLS * one.life_max_s / STEP_S) + STEPS_BESIDES  # more than its lives can train
-    zygote = Zygote(one.imports, tmp_path)
-    try:
-        undisturbed = _node(tmp_path / "undisturbed", one, zygote, steps)
-        assert not undisturbed.live(None)
-        node = _node(tmp_path / "killed", one, zygote, steps)
-        for _ in range(KILLS):
-            assert node.live(dice), f"it ended before it was killed\n{node.story()}"
-            if dice.random() < 0.5:
-                node.fresh()
-        assert not node.live(None)
-    finally:
-        zygote.close()
+    zygote = zygotes(one.imports)
+    undisturbed = _node(tmp_path / "undisturbed", one, zygote, steps)
+    assert not undisturbed.live(None)
+    node = _node(tmp_path / "killed", one, zygote, steps)
+    for _ in range(KILLS):
+        assert node.live(dice), f"it ended before it was killed\n{node.story()}"
+        if dice.random() < 0.5:
+            node.fresh()
+    assert not node.live(None)
     assert len(node.resumed) == KILLS + 1
     assert node.true_steps, f"nothing was ever resumed from\n{node.story()}"
     assert node.true_steps == sorted(node.true_steps), "it went back"

@@ -29,21 +29,24 @@ def tensors(**extra: torch.Tensor) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("file", ["model.safetensors", "model.pt"])
 def test_infinities_of_the_first_save_warn_and_a_new_nan_is_quarantined(tmp_path: Path, file: str) -> None:
+    cheap = file.endswith("safetensors")  # every look at another format starts an interpreter with torch
+
     def save(state: dict[str, torch.Tensor]) -> None:
-        (save_file if file.endswith("safetensors") else torch.save)(state, tmp_path / file)
+        (save_file if cheap else torch.save)(state, tmp_path / file)
 
     save(tensors())
     first = GATE.check(stable(tmp_path), before=None)
     assert (first.verdict, "mask" in first.text) == (Verdict.WARN, True)
-    assert GATE.check(stable(tmp_path), before=first.text).verdict == Verdict.WARN
+    assert not cheap or GATE.check(stable(tmp_path), before=first.text).verdict == Verdict.WARN
     bad = torch.zeros(500)
     bad[321] = NAN
     save(tensors(**{"layer.3.bias": bad}))
     second = GATE.check(stable(tmp_path), before=first.text)
     assert second.verdict == Verdict.QUARANTINE
     assert "layer.#.bias" in second.text
-    assert Gate(sys.executable, "warn").check(stable(tmp_path), first.text).verdict == Verdict.WARN
-    assert Gate(sys.executable, "off").check(stable(tmp_path), first.text).verdict == Verdict.OK
+    if cheap:
+        assert Gate(sys.executable, "warn").check(stable(tmp_path), first.text).verdict == Verdict.WARN
+        assert Gate(sys.executable, "off").check(stable(tmp_path), first.text).verdict == Verdict.OK
     save({"w": torch.randn(3)})
     assert GATE.check(stable(tmp_path), before=first.text).verdict == Verdict.OK
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from tests.agent.node.agent_kit import gone
+from tests.servers.forking import Zygote, ended, zygote_of
 
 from outlast.clock import SystemRuntime
 from outlast.protocol.messages import CheckpointPlan
@@ -26,11 +28,20 @@ LIMIT_S = 120.0
 CLOCK = SystemRuntime()
 
 
-def start(root: Path, steps: int, *resume: str) -> subprocess.Popen[bytes]:
-    env = {**os.environ, "HF_HUB_OFFLINE": "1", "OUTLAST_CHECKPOINT_DIR": str(root)}
-    command = [sys.executable, str(SCRIPT), str(steps), *resume]
-    with (root.parent / f"log-{steps}-{len(resume)}").open("wb") as log:
-        return subprocess.Popen(command, env=env, stdout=log, stderr=subprocess.STDOUT)
+IMPORTS = "import accelerate; from transformers import Trainer"
+
+
+@pytest.fixture
+def zygote(tmp_path: Path) -> Iterator[Zygote]:
+    with zygote_of(IMPORTS, tmp_path) as one:
+        yield one
+
+
+def start(zygote: Zygote, root: Path, steps: int, *resume: str) -> tuple[int, Path]:
+    """Process id and log."""
+    log = root.parent / f"log-{steps}-{len(resume)}"
+    env = {"OUTLAST_CHECKPOINT_DIR": str(root)}
+    return zygote.fork([str(SCRIPT), str(steps), *resume], env, root.parent, log), log
 
 
 def whole(folder: Path, step: int) -> None:
@@ -43,26 +54,26 @@ def whole(folder: Path, step: int) -> None:
 
 @pytest.mark.slow
 def test_every_copy_taken_beside_a_running_trainer_is_whole_and_it_resumes_after_a_kill(
-    tmp_path: Path,
+    tmp_path: Path, zygote: Zygote
 ) -> None:
     root, staging = tmp_path / "out", tmp_path / "staging"
     root.mkdir()
     tidy_before_start(root, None, "g1")
     eyes = Watcher(CheckpointPlan(), root, quiet_s=0.05)
     eyes.begin()
-    trainer = start(root, 1000)
+    pid, log = start(zygote, root, 1000)
     copies: list[StableCopy] = []
     until_s = CLOCK.monotonic_s() + LIMIT_S
     while len(copies) < 4:
         assert CLOCK.monotonic_s() < until_s, f"too few checkpoints were found; waiting: {eyes.waiting}"
-        assert trainer.poll() is None, (tmp_path / "log-1000-0").read_text()
-        for found in eyes.scan(CLOCK.monotonic_s(), (trainer.pid,)):
+        assert not gone(pid), log.read_text()
+        for found in eyes.scan(CLOCK.monotonic_s(), (pid,)):
             copy = stable_copy(found, staging, f"n{len(copies)}")
             if isinstance(copy, StableCopy):  # else it was rotated away meanwhile
                 copies.append(copy)
         CLOCK.sleep(0.02)
-    trainer.send_signal(signal.SIGKILL)
-    trainer.wait(timeout=30)
+    os.kill(pid, signal.SIGKILL)
+    assert ended(pid, log) == -signal.SIGKILL
     for number, copy in enumerate(copies):
         whole(staging / f"{copy.step}-n{number}", copy.step)
         assert Gate(sys.executable).check(copy, before=None).verdict == Verdict.OK
@@ -74,8 +85,8 @@ def test_every_copy_taken_beside_a_running_trainer_is_whole_and_it_resumes_after
     (staging / f"{last.step}-n3").rename(resume_from)
     tidy_before_start(root, keep, "g2")
     assert max(int(path.name.split("-")[1]) for path in root.glob("checkpoint-*")) == last.step
-    again = start(root, last.step + 5, str(resume_from))
-    assert again.wait(timeout=LIMIT_S) == 0, (tmp_path / f"log-{last.step + 5}-1").read_text()
-    ended = Watcher(CheckpointPlan(), root, quiet_s=5.0)
-    steps = [one.step for one in ended.scan(0.0, (), ended_well=True)]
+    again, log = start(zygote, root, last.step + 5, str(resume_from))
+    assert ended(again, log) == 0, log.read_text()
+    eyes = Watcher(CheckpointPlan(), root, quiet_s=5.0)
+    steps = [one.step for one in eyes.scan(0.0, (), ended_well=True)]
     assert steps[-1] == last.step + 5

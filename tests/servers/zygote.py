@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import random
 import runpy
 import signal
 import sys
@@ -18,6 +19,7 @@ import traceback
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
@@ -51,6 +53,8 @@ def _train(order: dict[str, Any]) -> NoReturn:
     os.environ.clear()
     os.environ.update(order["env"])
     sys.argv, sys.path[0] = order["argv"], order["cwd"]
+    random.seed()  # as every new process begins
+    numpy.random.seed()
     step_s = float(os.environ.get("STEP_S", "0"))
     if step_s:
         register_optimizer_step_post_hook(lambda *_: time.sleep(step_s))
