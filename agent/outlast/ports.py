@@ -155,7 +155,10 @@ class Bucket(Protocol):
         """
 
     def stream(self, key: str, offset: int, length: int) -> Iterator[bytes | memoryview]:
-        """`length` bytes from `offset`, as they arrive. Raises Missing."""
+        """`length` bytes from `offset`, as they arrive; a chunk is good until the next is asked for.
+
+        Raises Missing.
+        """
 
     def list(self, prefix: str) -> Iterator[ObjectInfo]:
         """All objects under the prefix, in key order, strongly consistent."""

@@ -57,7 +57,10 @@ def open_s3(address: Address, options: Mapping[str, str]) -> ObjectStoreBucket:
         except BaseError as error:
             raise ValueError(f"{address.url!r}: {short(str(error))}") from error
 
-    return ObjectStoreBucket(connect, _dialect(address.bucket, _origin(address)), address.query)
+    # Who asks pays: that is told in a header, which a signed URL does not carry.
+    signs_here = not address.flag("requester_pays")
+    dialect = _dialect(address.bucket, _origin(address))
+    return ObjectStoreBucket(connect, dialect, address.query, signs_here=signs_here)
 
 
 def _origin(address: Address) -> str:
