@@ -7,6 +7,10 @@ import subprocess
 import sys
 
 import pytest
+import typer
+
+from outlast_orchestrator.cli.main import app
+from outlast_orchestrator.cli.quick_help import names_only
 
 HEAVY = [
     "rich",
@@ -53,3 +57,12 @@ def test_help_and_usage_errors_load_nothing_heavy(words: list[str]) -> None:
     assert "outlast_orchestrator" in loaded
     allowed = set() if words == ["--help"] else {"pydantic"}  # typer's own way to read values
     assert sorted(loaded & set(HEAVY) - allowed) == []
+
+
+def test_the_first_page_of_help_is_the_same_without_the_options_of_every_command() -> None:
+    def page(app: typer.Typer) -> str:
+        command = typer.main.get_command(app)
+        return command.get_help(command.make_context("outlast", [], resilient_parsing=True))
+
+    assert page(names_only(app)) == page(app)
+    assert "submit" in page(app)

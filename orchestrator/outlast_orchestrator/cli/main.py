@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from outlast_orchestrator.cli.arguments import Env, FileArgument, Follow, JobArg
 from outlast_orchestrator.cli.checkpoint_commands import checkpoints_app
 from outlast_orchestrator.cli.here import agent_app, connect_app, init
 from outlast_orchestrator.cli.plain import PLAIN, OneLineErrors
+from outlast_orchestrator.cli.quick_help import ASKS, names_only
 
 app = typer.Typer(
     name="outlast",
@@ -255,7 +257,7 @@ def demo(
 
 
 def main() -> None:
-    app()
+    (names_only(app) if sys.argv[1:] in ASKS else app)()
 
 
 if __name__ == "__main__":
