@@ -73,7 +73,15 @@ def restores() -> list[Figure]:
         del tensors
         _describe(file)
         for tls, limit in ((False, DOWN_SPEED_MIN), (True, None)):
-            with null_s3(folder, file, tls=tls) as ours_from, null_s3(folder, pickled, tls=tls) as from_:
+            homes = [
+                folder / f"{who}-{tls}" for who in ("ours", "boto3")
+            ]  # each has a certificate of its own
+            for home in homes:
+                home.mkdir()
+            with (
+                null_s3(homes[0], file, tls=tls) as ours_from,
+                null_s3(homes[1], pickled, tls=tls) as from_,
+            ):
                 ours, boto3 = _in_turn(ours_from, file, pickled, "down", from_)
             suffix = "_tls" if tls else ""
             speed, cpu = _over(boto3, ours, "s"), _over(ours, boto3, "cpu_s")

@@ -36,6 +36,7 @@ def boto3_up(endpoint: str, file: Path) -> Callable[[], object]:
 
 def ours_down(endpoint: str, file: Path) -> Callable[[], object]:
     """Restored by the agent's code, then used as `Checkpointer` uses it: tensors over the mapped file."""
+    import torch  # noqa: F401  # a trainer has it loaded already, and so has boto3's side here
     from safetensors import safe_open
 
     from outlast.bucket.client import open_bucket

@@ -1,4 +1,4 @@
-"""Receives ranges of big objects over signed URLs into one small buffer, at a third of obstore's CPU."""
+"""Receives ranges of big objects over signed URLs into one small buffer, at less CPU than obstore."""
 
 from __future__ import annotations
 
