@@ -58,7 +58,7 @@ class Node:
     """One example's job on one node at a time, with a bucket that outlives it."""
 
     def __init__(self, folder: Path, example: str, arguments: str, quiet_s: float, zygote: Zygote) -> None:
-        self.life_max_s = LIFE_MAX_S
+        self.life_max_s, self.limit_s = LIFE_MAX_S, LIMIT_S
         self.folder = folder
         self.zygote = zygote
         self.work_dir, self.root = folder / "work", folder / "work" / "checkpoints"
@@ -140,10 +140,10 @@ class Node:
         self.resumed.append(resume.step or 0)
         pid = self.start(resume, 0.0 if dice is None else STEP_S)
         plan = None if dice is None else _Moment(dice, self.root, self.life_max_s)
-        end_s, killed = time.monotonic() + LIMIT_S, False
+        end_s, killed, before = time.monotonic() + self.limit_s, False, len(self.durable.refs)
         while not gone(pid):
             assert time.monotonic() < end_s, self.story()
-            if plan is not None and plan.come():
+            if plan is not None and plan.come(committed=len(self.durable.refs) > before):
                 killed = True
                 os.killpg(pid, signal.SIGKILL)
                 while not gone(pid):
@@ -170,8 +170,9 @@ class _Moment:
         self._dice, self._root = dice, root
         self._before = self._shape()
         self._trains_s: float | None = None
-        self._life_s = dice.uniform(0.0, life_max_s)
+        self._life_max_s, self._life_s = life_max_s, dice.uniform(0.0, life_max_s)
         self._in_a_save = dice.random() < 0.6
+        self._after_a_commit = dice.random() < 0.5  # on a slow machine nothing else brings the job on
 
     def _shape(self) -> frozenset[tuple[str, int, int]]:
         found = set()
@@ -184,14 +185,16 @@ class _Moment:
                 found.add((f"{folder}/{name}", info.st_size, info.st_mtime_ns))
         return frozenset(found)
 
-    def come(self) -> bool:
+    def come(self, *, committed: bool) -> bool:
         now_s, shape = time.monotonic(), self._shape()
         changed, self._before = shape != self._before, shape
         if self._trains_s is None:
             if changed:
                 self._trains_s = now_s  # its first save: from here on the moment counts
             return False
-        if now_s - self._trains_s < self._life_s:
+        trained_s = now_s - self._trains_s
+        waits = self._after_a_commit and not committed and trained_s < self._life_max_s
+        if waits or trained_s < self._life_s:
             return False
         if self._in_a_save and not changed:
             return False

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.chaos.framework_rig import LIFE_MAX_S, STEP_S, Node
+from tests.chaos.framework_rig import LIFE_MAX_S, LIMIT_S, STEP_S, Node
 from tests.servers.forking import Zygote, zygote_of
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
 from transformers.trainer_utils import get_last_checkpoint
@@ -29,6 +29,7 @@ from transformers.trainer_utils import get_last_checkpoint
 KILLS = int(os.environ.get("OUTLAST_KILLS", "4"))
 SEED = int(os.environ.get("OUTLAST_KILL_SEED", "1"))
 STEPS_BESIDES = 40
+STEP_LIMIT_S = 0.5  # of a real trainer on a machine that others use as well
 
 
 def _load(path: Path) -> Any:
@@ -94,7 +95,7 @@ FRAMEWORKS = {
     ),
     "accelerate": Framework(
         "accelerate", TRANSFORMERS, _accelerate_steps, "model.pt", "accelerate",
-        "--save_steps 10", quiet_s=0.15, life_max_s=2.0,
+        "--save_steps 25", quiet_s=0.15, life_max_s=2.0,
     ),
     "lightning": Framework(
         "lightning", "import lightning.pytorch.callbacks", _lightning_steps, "model.pt", "lightning",
@@ -134,7 +135,7 @@ class Checked(Node):
 
 def _node(folder: Path, one: Framework, zygote: Zygote, steps: int) -> Checked:
     node = Checked(folder, one.example, f"--max_steps {steps} {one.pace}", one.quiet_s, zygote)
-    node.life_max_s = one.life_max_s
+    node.life_max_s, node.limit_s = one.life_max_s, LIMIT_S + steps * STEP_LIMIT_S
     node.steps, node.kinds, node.true_steps = one.steps, set(), []
     node.fresh()
     return node

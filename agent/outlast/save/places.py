@@ -12,7 +12,7 @@ from outlast.save.found import Candidate, Kind
 from outlast.save.generic import UNFINISHED_SUFFIXES
 from outlast.save.kinds import ALL, MARKED, MATCHED
 from outlast.save.marker import UNFINISHED_PREFIX
-from outlast.save.naming import numbered
+from outlast.save.naming import number_of, numbered
 
 NESTED_DEPTH = 3  # `lightning_logs/version_0/checkpoints/`
 FOLDERS_MAX = 2000  # looked into in one look; a folder with more is somebody's data
@@ -48,12 +48,24 @@ def hollow(root: Path, claimed: Claimed) -> list[Path]:
 
     A framework that takes the highest number would take such a folder.
     """
-    taken = {path for _, candidate in claimed for path in candidate.paths}
+    return [entry for entry in _unclaimed(root, claimed) if numbered(entry.name) and not _any_file(entry)]
+
+
+def stubs(root: Path, claimed: Claimed) -> list[Path]:
+    """The same with files in them, but none of a checkpoint: PEFT, say, writes its model card first."""
     return [
-        entry
-        for entry in _listed(root)
-        if entry not in taken and numbered(entry.name) and entry.is_dir() and not _any_file(entry)
+        entry for entry in _unclaimed(root, claimed) if _named_by_a_framework(entry.name) and _any_file(entry)
     ]
+
+
+def _unclaimed(root: Path, claimed: Claimed) -> list[Path]:
+    taken = {path for _, candidate in claimed for path in candidate.paths}
+    return [entry for entry in _listed(root) if entry not in taken and entry.is_dir()]
+
+
+def _named_by_a_framework(name: str) -> bool:
+    number = number_of(name)
+    return number is not None and any(name == kind.place(number, kind.name) for kind in MARKED)
 
 
 def begun(root: Path) -> list[Path]:

@@ -12,7 +12,7 @@ from outlast.save.found import Candidate, Complete, Kind, Look, QuietMemory
 from outlast.save.generic import files_of
 from outlast.save.kinds import MARKED, kind_named
 from outlast.save.kinds.marked import text_of
-from outlast.save.places import Claimed, begun, candidates, hollow
+from outlast.save.places import Claimed, begun, candidates, hollow, stubs
 
 LABELS_KEPT = 2  # so that a node that restarts its trainer for weeks does not fill its disk
 CAME_ALONG = "came-along.json"
@@ -36,7 +36,8 @@ def tidy_before_start(root: Path, keep: Keep | None, label: str, pattern: tuple[
     """
     aside = root.with_name(root.name + ".aside")
     here = candidates(root, pattern)
-    came_along = _came_along(aside, root, here, keep)
+    unknown = [] if pattern else stubs(root, here)  # what the pattern does not name is somebody's own
+    came_along = _came_along(aside, root, here, unknown, keep)
     moves: dict[Path, str] = {}
     for kind, candidate in here:
         why = _unwanted(kind, candidate, keep)
@@ -46,6 +47,9 @@ def tidy_before_start(root: Path, keep: Keep | None, label: str, pattern: tuple[
     for path in hollow(root, here):
         if not _kept(path, root, keep):
             moves[path] = "it is empty: a save that was killed as it began"
+    for path in unknown:
+        if path.name not in came_along and not _kept(path, root, keep):
+            moves[path] = "it holds nothing of a checkpoint: a save that was killed as it began"
     moves.update(dict.fromkeys(begun(root), "a write that was not finished"))
     lines = [_move(root, path, aside / label, why) for path, why in moves.items()]
     lines += _point(root, keep, aside / label)
@@ -103,18 +107,16 @@ def _unwanted(kind: Kind, candidate: Candidate, keep: Keep | None) -> str:
     return "" if isinstance(verdict, Complete) else verdict.why
 
 
-def _came_along(aside: Path, root: Path, here: Claimed, keep: Keep | None) -> frozenset[str]:
+def _came_along(
+    aside: Path, root: Path, here: Claimed, unknown: list[Path], keep: Keep | None
+) -> frozenset[str]:
     """The names that lay in the folder before anything was trained on this node; noted the first time."""
     note = aside / CAME_ALONG
     try:
         return frozenset(str(name) for name in json.loads(note.read_bytes()))
     except FileNotFoundError:
-        names = sorted(
-            path.relative_to(root).as_posix()
-            for _, candidate in here
-            for path in candidate.paths
-            if not _kept(path, root, keep)
-        )
+        paths = [*(path for _, candidate in here for path in candidate.paths), *unknown]
+        names = sorted(path.relative_to(root).as_posix() for path in paths if not _kept(path, root, keep))
     except ValueError:
         return frozenset()
     aside.mkdir(parents=True, exist_ok=True)

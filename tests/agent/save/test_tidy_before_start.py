@@ -45,6 +45,26 @@ def test_torn_and_newer_saves_are_moved_so_that_the_highest_number_is_the_right_
     assert tidy_before_start(root, HF10, "g3") == [], "safe to repeat"
 
 
+def test_a_save_killed_when_only_its_model_card_was_there_goes_as_well(tmp_path: Path) -> None:
+    """PEFT writes README.md first, and the Trainer resumes from the highest number."""
+    root = tmp_path / "c"
+    for name in ("checkpoint-30", "notes-40"):
+        (root / name).mkdir(parents=True)
+        (root / name / "README.md").touch()
+    tidy_before_start(root, None, "first")
+    hugging_face(root, 10)
+    for name in ("checkpoint-20", "global_step20"):
+        (root / name).mkdir()
+        (root / name / "README.md").touch()
+    assert tidy_before_start(root, HF10, "g2", ("checkpoint-10",)) == [], (
+        "somebody's own: no pattern names it"
+    )
+    lines = tidy_before_start(root, HF10, "g2")
+    assert len(lines) == 2
+    assert "killed as it began" in lines[0]
+    assert names(root) == {"checkpoint-10", "checkpoint-30", "notes-40"}, "what came with the code stays"
+
+
 def test_a_fresh_start_moves_all_saves_but_not_what_came_with_the_code(tmp_path: Path) -> None:
     root = tmp_path / "c"
     root.mkdir()
