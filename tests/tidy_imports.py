@@ -73,14 +73,15 @@ class Import:
 
 
 def imports_of(tree: ast.Module, file: str) -> Iterator[Import]:
-    inside = {
-        id(child)
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
+    lines = [
+        (node.lineno, node.end_lineno or node.lineno)
         for node in ast.walk(tree)
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for child in ast.walk(node)
-    }
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    inside = {id(one) for one in found if any(begin <= one.lineno <= end for begin, end in lines)}
     package = file.removesuffix(".py").split("/")[1:-1]
-    for node in ast.walk(tree):
+    for node in found:
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(alias.name, node.lineno, id(node) in inside)
