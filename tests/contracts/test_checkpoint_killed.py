@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tests.agent.bucket.make import me
-from tests.agent.save.files import stable
+from tests.agent.save.copies import stable
 from tests.contracts.test_bucket_killed import place
 
 from outlast.bucket.client import open_bucket, scoped
@@ -28,8 +28,8 @@ from outlast.save.upload import upload
 __all__ = ["place"]  # the fixture: a bucket of every kind, for another process
 
 PREFIX = "jobs/job-1"
-BIG_BYTES = 3 * PART_BYTES + 1_000
-READS = 5  # of a checkpoint: four parts of one file, and a small one
+BIG_BYTES = 2 * PART_BYTES + 1_000
+READS = 4  # of a checkpoint: three parts of one file, and a small one
 READ_LIMIT_S = 60
 
 # Uploads a folder as the agent does, and stands still for ever at the read that it is told.
@@ -37,7 +37,7 @@ UPLOADER = """
 import json, sys, threading
 from dataclasses import replace
 from pathlib import Path
-from tests.agent.save.files import stable
+from tests.agent.save.copies import stable
 from outlast.bucket.client import open_bucket, scoped
 from outlast.clock import SystemRuntime
 from outlast.save.upload import upload

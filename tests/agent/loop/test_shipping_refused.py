@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.agent.save.files import stable
+from tests.agent.save.copies import stable
 from tests.servers.parts_s3 import PartsS3, parts_s3
 
 from outlast.bucket.client import open_bucket

@@ -10,10 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from outlast.protocol.objects import Confidence
 from outlast.save.found import Found
-from outlast.save.sources import FileSource
-from outlast.save.types import StableCopy, StableFile
 
 
 def hugging_face(root: Path, step: int, *, until: str = "trainer_state.json") -> Path:
@@ -33,16 +30,6 @@ def hugging_face(root: Path, step: int, *, until: str = "trainer_state.json") ->
         if name == until:
             break
     return folder
-
-
-def stable(folder: Path, step: int = 1, kind: str = "torch-folder:x") -> StableCopy:
-    """A copy whose files are those of `folder`."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = tuple(
-        StableFile(path.relative_to(folder).as_posix(), FileSource(path, path.stat().st_size))
-        for path in paths
-    )
-    return StableCopy(step, kind, Confidence.HEURISTIC, files, lambda: None)
 
 
 def steps_of(found: list[Found]) -> list[int]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.agent.save.copies import stable
 from tests.agent.save.fake_bucket import MemoryBucket
-from tests.agent.save.files import stable
 from tests.fakes.still import StillRuntime
 
 from outlast.ports import UploadCancelled

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import save_file
-from tests.agent.save.files import stable
+from tests.agent.save.copies import stable
 
 from outlast.save.gate import Gate, Verdict
 from outlast.save.gate_numbers import FORMATS, look, not_finite

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import xxhash
+from tests.agent.save.copies import stable
 from tests.agent.save.fake_bucket import MemoryBucket
-from tests.agent.save.files import stable
 
 from outlast.clock import SystemRuntime
 from outlast.ports import BucketError, Unsure, UploadCancelled
