@@ -35,9 +35,10 @@ from outlast.facts import (
     with_assignment,
     with_saving,
 )
+from outlast.health import health_failure
 from outlast.interval import notable
 from outlast.next_save import chosen_interval
-from outlast.protocol.messages import AgentState, WriterRef
+from outlast.protocol.messages import HEALTH, AgentState, WriterRef
 from outlast.protocol.values import replace
 from outlast.verdict import failure_of
 from outlast.view import AgentView, Ask, Assignment, Chore, Plan, Stage
@@ -147,7 +148,8 @@ def _lead_out(view: AgentView, assignment: Assignment, act: Act) -> AgentView:
         return with_assignment(view, _closing(assignment, act))
     if isinstance(act, Over):
         if act.state is AgentState.FAILED and assignment.failure is None and trainer.exit is not None:
-            assignment = replace(assignment, failure=failure_of(trainer.exit.code, trainer.exit.tail))
+            failure = health_failure(act.why) or failure_of(trainer.exit.code, trainer.exit.tail)
+            assignment = replace(assignment, failure=failure)
         return with_assignment(view, over(assignment, act.state, act.why, view.now_s))
     return view
 
@@ -165,7 +167,11 @@ def _tell_interval(view: AgentView) -> AgentView:
 def _closing(assignment: Assignment, act: Release | End) -> Assignment:
     trainer, failure = assignment.trainer, assignment.failure
     if isinstance(act, Release):
-        return replace(assignment, closing=Chore.DOING, closing_as=act.then, closing_why=act.why)
+        if failure is None or failure.phase == HEALTH:
+            failure = health_failure(act.why)
+        return replace(
+            assignment, closing=Chore.DOING, closing_as=act.then, closing_why=act.why, failure=failure
+        )
     if act.code != 0 and failure is None:
         failure = failure_of(act.code, trainer.exit.tail if trainer.exit else "")
     return replace(

@@ -30,6 +30,7 @@ from outlast.acts import (
 from outlast.cadence import KILL_GRACE_S, WAKE_GRACE_S
 from outlast.follow import follow, try_join
 from outlast.gang import unreachable_peers
+from outlast.health import unhealthy
 from outlast.leave import Leaving, drain, keep_saving, leaving
 from outlast.protocol.messages import AgentState, Command, CommandKind
 from outlast.verdict import verdict
@@ -174,6 +175,9 @@ def _claimed(view: AgentView, assignment: Assignment) -> Decision:
         # The main process ended; what it left behind must not write into the next attempt's files.
         acts.append(Kill("", KILL_GRACE_S if reason is None else 1.0))
         return Decision(tuple(acts), f"the trainer ended with code {assignment.trainer.exit.code}")
+    if stage is Stage.ALIVE and reason is None and (why := unhealthy(assignment)):
+        acts.append(Kill(why, KILL_GRACE_S))
+        return Decision(tuple(acts), why)
     if stage is Stage.ALIVE:
         rest = keep_saving(view, assignment) if reason is None else drain(view, assignment, reason)
         return Decision((*acts, *rest.acts), rest.why)

@@ -7,6 +7,7 @@ from outlast.cadence import PARTS_EVERY_S, PARTS_TOLD_AFTER_S
 from outlast.facts import (
     SAVE_DISCARDED,
     SAVE_FOUND,
+    SAVE_QUARANTINED,
     SAVE_SKIPPED,
     TELL,
     note,
@@ -19,6 +20,7 @@ from outlast.news import (
     Incomplete,
     Pruned,
     SaveFound,
+    SaveQuarantined,
     SaveUnusable,
     Trouble,
     Uploaded,
@@ -28,16 +30,18 @@ from outlast.protocol.values import replace
 from outlast.save.types import Draft
 from outlast.view import AgentView, Ask, Assignment, Chore, Saving
 
-SAVING_NEWS = (SaveFound, SaveUnusable, UploadMoved, Uploaded, Committed, Pruned)
+SAVING_NEWS = (SaveFound, SaveQuarantined, SaveUnusable, UploadMoved, Uploaded, Committed, Pruned)
 
 CLOCK_SLACK_S = 0.1  # file times are as coarse as the kernel's tick
 
-SavingNews = SaveFound | SaveUnusable | UploadMoved | Uploaded | Committed | Pruned
+SavingNews = SaveFound | SaveQuarantined | SaveUnusable | UploadMoved | Uploaded | Committed | Pruned
 
 
 def fold_saving(view: AgentView, assignment: Assignment, news: SavingNews) -> AgentView:
     if isinstance(news, SaveFound):
         return _found(view, assignment, news)
+    if isinstance(news, SaveQuarantined):
+        return _quarantined(view, assignment, news)
     if isinstance(news, SaveUnusable):
         return note(view, SAVE_DISCARDED, news.why)
     if isinstance(news, UploadMoved):
@@ -51,12 +55,8 @@ def fold_saving(view: AgentView, assignment: Assignment, news: SavingNews) -> Ag
 
 def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentView:
     """Every complete save goes to the bucket, unless a newer one replaced it while it waited."""
-    saving, ask, copy = assignment.saving, assignment.ask, news.copy
-    save_s = saving.save_s
-    if ask is not None and _answers(view, assignment, ask, news.age_s):
-        if ask.saves_since == 0:
-            save_s = view.now_s - ask.at_s
-        ask = replace(ask, saves_since=ask.saves_since + 1)
+    saving, copy = assignment.saving, news.copy
+    ask, save_s = _answered(view, assignment, news.age_s)
     replaced = saving.waiting
     saving = replace(
         saving,
@@ -65,6 +65,8 @@ def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentVie
         found_s=view.now_s,
         state_bytes=copy.bytes,
         disk_free=news.disk_free,
+        refused=0,
+        refused_why="",
         save_s=save_s,
         skipped=saving.skipped + (1 if replaced is not None else 0),
     )
@@ -76,6 +78,31 @@ def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentVie
         why = f"step {replaced.step}: step {copy.step} was complete before its upload began"
         view = note(view, SAVE_SKIPPED, f"{why}; {_advice(saving)}", step=str(replaced.step))
     return view
+
+
+def _quarantined(view: AgentView, assignment: Assignment, news: SaveQuarantined) -> AgentView:
+    """It answers a request as any save does: a trainer with a lost state would be waited for in vain."""
+    ask, save_s = _answered(view, assignment, news.age_s)
+    saving = replace(
+        assignment.saving,
+        refused=assignment.saving.refused + 1,
+        refused_why=news.why,
+        refused_step=news.step,
+        found_s=view.now_s,
+        save_s=save_s,
+    )
+    view = with_assignment(view, replace(assignment, saving=saving, ask=ask))
+    return note(view, SAVE_QUARANTINED, news.why, step=str(news.step))
+
+
+def _answered(view: AgentView, assignment: Assignment, age_s: float) -> tuple[Ask | None, float | None]:
+    """The newest request with this save counted, and how long a save takes, as far as it tells."""
+    ask, save_s = assignment.ask, assignment.saving.save_s
+    if ask is None or not _answers(view, assignment, ask, age_s):
+        return ask, save_s
+    if ask.saves_since == 0:
+        save_s = view.now_s - ask.at_s
+    return replace(ask, saves_since=ask.saves_since + 1), save_s
 
 
 def _advice(saving: Saving) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from outlast.acts import Act, Decision, Join, Kill, Over, Restore, Settle, Start, Upload
 from outlast.cadence import COMMIT_S, KILL_GRACE_S
+from outlast.health import ended_unhealthy, unhealthy
 from outlast.leave import Leaving, leaving
 from outlast.protocol.messages import AgentState
 from outlast.verdict import failure_of
@@ -76,7 +77,7 @@ def _why_now(view: AgentView, assignment: Assignment, reason: Leaving | None) ->
     if assignment.leader_over is not None:
         return f"the first node has left: {assignment.leader_why}"
     if reason is None:
-        return ""
+        return unhealthy(assignment)
     if not reason.save:
         return reason.why
     if reason.by_s is not None and view.now_s >= reason.by_s - COMMIT_S:
@@ -104,6 +105,8 @@ def _finish(view: AgentView, assignment: Assignment, reason: Leaving | None) -> 
     trainer = assignment.trainer
     if assignment.leader_over is not None:
         return _left(assignment, assignment.leader_over, assignment.leader_why)
+    if ended_unhealthy(assignment):
+        return _left(assignment, AgentState.FAILED, trainer.killed_why)
     code = trainer.exit.code if trainer.exit is not None else 1
     if code != 0 and not trainer.killed_why and reason is None:
         return _left(assignment, AgentState.FAILED, failure_of(code, _tail(assignment)).message)

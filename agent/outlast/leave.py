@@ -131,8 +131,8 @@ def _final_is_here(assignment: Assignment) -> bool:
     answer = progress.answer
     if answer is None:
         return False
-    found = assignment.saving.found_step
-    return answer.step is None or (found is not None and found >= answer.step)
+    seen = [assignment.saving.found_step, assignment.saving.refused_step]
+    return answer.step is None or any(step is not None and step >= answer.step for step in seen)
 
 
 def _leaves_by_itself(assignment: Assignment) -> bool:

@@ -172,6 +172,16 @@ class SaveFound:
 
 
 @dataclass(frozen=True)
+class SaveQuarantined:
+    """The health gate refused a complete save."""
+
+    generation: int
+    step: int
+    why: str
+    age_s: float = 0.0  # since the trainer began to write it
+
+
+@dataclass(frozen=True)
 class SaveUnusable:
     generation: int
     why: str
@@ -266,6 +276,7 @@ News = (
     | SaveAsked
     | Killed
     | SaveFound
+    | SaveQuarantined
     | SaveUnusable
     | Settled
     | UploadMoved

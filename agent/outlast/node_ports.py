@@ -130,6 +130,15 @@ class SaveLook:
 
 
 @dataclass(frozen=True)
+class Quarantined:
+    """A complete save that the health gate refused; it was moved out of the trainer's folder."""
+
+    step: int
+    why: str
+    begun_at: float = 0.0  # as of its copy
+
+
+@dataclass(frozen=True)
 class SaveSeen:
     """What one look at the checkpoint folder found."""
 
@@ -138,7 +147,7 @@ class SaveSeen:
     pending: bool = False  # something is there that is not complete yet
     warnings: tuple[str, ...] = ()  # one line each: what a person should hear
     disk_free: int | None = None  # bytes, on the folder's disk, when a copy was found
-    quarantined: tuple[str, ...] = ()  # one line each: the health gate refused it
+    quarantined: tuple[Quarantined, ...] = ()  # newer than `copy`; in the order of their steps
 
 
 class Saves(Protocol):

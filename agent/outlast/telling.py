@@ -182,6 +182,8 @@ def _save_status(view: AgentView, assignment: Assignment) -> SaveStatus:
         uploaded_bytes=saving.uploaded_bytes,
         upload_bytes=copy.bytes if copy is not None else 0,
         skipped=saving.skipped,
+        refused=saving.refused,
+        refused_why=saving.refused_why,
         trouble=saving.trouble or _missing(saving),
         trouble_age_s=None if since_s is None else now_s - since_s,
         save_s=saving.save_s,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 from outlast.acts import End, Release
+from outlast.health import ended_unhealthy, unhealthy
 from outlast.leave import Leaving
-from outlast.protocol.messages import Failure
+from outlast.protocol.messages import AgentState, Failure
 from outlast.view import Assignment
 
 SAVES_THAT_SHOW_GOING_ON = 2  # the one that answered, and one more: so it did not leave for our request
@@ -23,6 +24,11 @@ def verdict(assignment: Assignment, reason: Leaving | None) -> Release | End:
     """Ended (the work is over, or failed by itself) or released (another attempt goes on)."""
     trainer = assignment.trainer
     code = trainer.exit.code if trainer.exit is not None else None
+    if ended_unhealthy(assignment):
+        return Release(trainer.killed_why, AgentState.FAILED)
+    if code == 0 and reason is None and (why := unhealthy(assignment)):
+        # What it calls its end is a state that nobody can use: that is no success.
+        return Release(why, AgentState.FAILED)
     if code == 0 and trainer.progress.done:
         return End(0, "the trainer said that it was done")
     if reason is not None and (trainer.killed_why or code is None):

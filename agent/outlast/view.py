@@ -113,6 +113,9 @@ class Saving:
     state_bytes: int | None = None  # of that save
     disk_free: int | None = None  # beside it, when it was found
     skipped: int = 0
+    refused: int = 0  # newest complete saves, in a row, that the health gate quarantined
+    refused_why: str = ""  # the newest one's reason
+    refused_step: int | None = None
     save_s: float | None = None  # measured: from the request to the complete save
     upload_s: float | None = None  # measured: one upload
     told_every_s: float | None = None  # under `every: auto`: the interval that people last heard of

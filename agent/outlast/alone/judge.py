@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from outlast.protocol.limits import LEASE_MARGIN_S
-from outlast.protocol.messages import AgentState, Permission, Report, WriterRef
+from outlast.protocol.messages import HEALTH, AgentState, Permission, Report, WriterRef
 from outlast.protocol.objects import ManifestRef, Pointer, PointerState
 
 EXIT_NEEDS_A_PERSON = 69  # EX_UNAVAILABLE: starting it again would end the same way
@@ -140,11 +140,24 @@ class Again:
     """The attempt is over, the job is not: one more in this place."""
 
     why: str
+    unhealthy: bool = False  # the health gate refused its saves: a second time in a row is the end
 
 
-def after(report: Report, *, claimed: bool, began_at: ManifestRef | None) -> Again | Done:
-    """What follows from the last word of an attempt. `began_at`: the head when it was assigned."""
+@dataclass(frozen=True)
+class Sick:
+    """An attempt has ended because the health gate refused its saves; this was the head then."""
+
+    head: ManifestRef | None
+
+
+def after(
+    report: Report, *, claimed: bool, began_at: ManifestRef | None, sick: Sick | None = None
+) -> Again | Done:
+    """What follows from the last word of an attempt. `began_at`: the head when it was assigned; `sick`: of
+    the newest attempt that ended for its health."""
     why = report.why
+    if report.failure is not None and report.failure.phase == HEALTH:
+        return _unhealthy(report.failure.message, sick, Sick(report.save.durable))
     if report.state is AgentState.ENDED:
         return Done(report.exit_code or 0, why)
     if report.state is AgentState.FAILED:
@@ -162,4 +175,17 @@ def after(report: Report, *, claimed: bool, began_at: ManifestRef | None) -> Aga
         EXIT_NEEDS_A_PERSON,
         f"{why}; it left no new checkpoint, so it would only leave again. If it can't save when it is "
         "asked to, take --every and --signal away",
+    )
+
+
+def _unhealthy(message: str, before: Sick | None, now: Sick) -> Again | Done:
+    """Bad luck is over with a new start from the last good checkpoint; what comes back is for a person."""
+    good = "the beginning" if now.head is None else f"step {now.head.step}"
+    if before != now:
+        return Again(f"{message}. Once more, from {good}", unhealthy=True)
+    return Done(
+        EXIT_NEEDS_A_PERSON,
+        f"{message}. The same as the last time, after going on from {good}: look at the loss and the "
+        "learning rate there. Started again, this goes on from it; if such numbers are meant to be, say so "
+        "with --health",
     )

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from outlast.alone.judge import EXIT_NEEDS_A_PERSON, Again, Done, Run, Sight, Wait, Watch, after, judge, look
+from outlast.alone.judge import (
+    EXIT_NEEDS_A_PERSON,
+    Again,
+    Done,
+    Run,
+    Sick,
+    Sight,
+    Wait,
+    Watch,
+    after,
+    judge,
+    look,
+)
 from outlast.bucket.generations import read_pointer, take_generation
 from outlast.bucket.pointer import BadPointer
 from outlast.clock import iso
@@ -75,6 +87,7 @@ class LoneLink:
         self._assigned: Command | None = None
         self._claimed = False
         self._began_at: ManifestRef | None = None
+        self._sick: Sick | None = None
         self._next_look_s = float("-inf")
         self._closing: tuple[WriterRef, ...] | None = None
         self._facts_until = 0
@@ -175,13 +188,15 @@ class LoneLink:
         return verdict
 
     def _over(self, report: Report) -> None:
-        verdict = after(report, claimed=self._claimed, began_at=self._began_at)
+        verdict = after(report, claimed=self._claimed, began_at=self._began_at, sick=self._sick)
         try:
             # Its last word: the process may end before the status object is due again.
             self._bucket.put(status_key(report.generation, report.rank), dump(report))
         except BucketError as error:
             self._note("", f"the last status could not be written: {error}")
         if isinstance(verdict, Again):
+            if verdict.unhealthy:
+                self._sick = Sick(report.save.durable)
             self._say(verdict.why)
             self._assigned = None
             self._plan()

@@ -14,12 +14,15 @@ from outlast.config import ConfigError
 from outlast.protocol.durations import duration_s
 from outlast.protocol.limits import LEASE_S
 from outlast.protocol.messages import CheckpointPlan
+from outlast.save.gate import EVERYTHING
 
 STORAGE_VARIABLE = "OUTLAST_STORAGE"
 JOB_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 LEASE_MIN_S = 30.0
 PERSON_LIMIT_S = 120.0  # Ctrl-C: a person is there, and can press it again
 SIGNALS = ("USR1", "USR2", "TERM", "INT", "HUP", "none")
+QUARANTINE = "quarantine"
+HEALTH_MODES = (QUARANTINE, "warn", "off")
 
 TEXT = """\
 Runs COMMAND here, and brings its checkpoints to the storage as it makes them: each is examined, hashed,
@@ -69,6 +72,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], prog: str) -
             auto=given.every == AUTO,
             keep=_at_least(1, "--keep", given.keep),
             signal="" if given.signal == "none" else given.signal,
+            health={} if given.health == QUARANTINE else {EVERYTHING: given.health},
             resume_args=_resume_args(given.resume_args),
             upload_mbps_max=_more_than_0("--upload-mbps-max", given.upload_mbps_max),
         ),
@@ -107,6 +111,8 @@ def _parser(prog: str) -> argparse.ArgumentParser:
     add("--resume-args", metavar="ARGS", default="", help="added to COMMAND when there is a checkpoint to go "
         "on from; {resume_from} is its folder")  # fmt: skip
     add("--signal", choices=SIGNALS, default="USR1", help="asks COMMAND to save. Default: USR1")
+    add("--health", choices=HEALTH_MODES, default=QUARANTINE, help="what to do with a checkpoint in which a "
+        "tensor has become NaN or Inf. Default: quarantine")  # fmt: skip
     add("--upload-mbps-max", metavar="N", help="megabits a second for uploads. Default: as fast as it goes")
     add(
         "--outputs",

@@ -24,8 +24,9 @@ MINUTE_S, HOUR_S = 60, 3600
 # What people want to see as it happens; all of it is in the log.
 SHOWN = frozenset(
     {
-        "", "trainer.started", "trainer.exited", "restore.done", "save.discarded", "checkpoint.committed",
-        "notice.seen", "notice.withdrawn", "storage.trouble", "storage.mended", "agent.fenced", "tell",
+        "", "trainer.started", "trainer.exited", "restore.done", "save.discarded", "save.quarantined",
+        "checkpoint.committed", "notice.seen", "notice.withdrawn", "storage.trouble", "storage.mended",
+        "agent.fenced", "tell",
     }
 )  # fmt: skip
 
@@ -154,6 +155,8 @@ def progress_line(report: Report, words: str) -> str:
     if save.uploading_step is not None:
         share = f" {100 * save.uploaded_bytes / save.upload_bytes:.0f} %" if save.upload_bytes else ""
         parts.append(f"uploading step {save.uploading_step}{share}")
+    if save.refused:
+        parts.append(f"{save.refused} quarantined in a row")
     if save.trouble:
         parts.append(f"trouble for {age(save.trouble_age_s or 0.0)}: {save.trouble}")
     parts.append(words or report.why)

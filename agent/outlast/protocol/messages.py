@@ -41,11 +41,14 @@ class Notice:
     detail: str = ""
 
 
+HEALTH = "health"  # phase of a failure: the health gate refused too many saves in a row
+
+
 @dataclass(frozen=True)
 class Failure:
     """Why an assignment could not go on."""
 
-    phase: str  # code, setup, restore, claim, trainer, outputs, storage
+    phase: str  # code, setup, restore, claim, trainer, outputs, storage, or HEALTH
     message: str
     exit_code: int | None = None
     fatal: bool = False  # trying again anywhere would end the same way
@@ -63,6 +66,8 @@ class SaveStatus:
     uploaded_bytes: int = 0
     upload_bytes: int = 0
     skipped: int = 0  # complete saves replaced by a newer one before their upload began
+    refused: int = 0  # newest complete saves, in a row, that the health gate quarantined, and why the newest
+    refused_why: str = ""
     trouble: str = ""
     trouble_age_s: float | None = None
     save_s: float | None = None  # measured: the trainer's save, and its upload

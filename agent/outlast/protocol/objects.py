@@ -153,6 +153,7 @@ class GenerationTaken:
 
 POINTER_KEY = "latest.json"
 ORDERED = "told to"  # in the `why` of a release: the controller wanted it, not the cloud or a fault
+UNHEALTHY = "its saves are unhealthy"  # at its begin: the health gate refused too many in a row
 
 
 def job_prefix(job: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from outlast.node_ports import NodeTrouble, SaveLook, SaveSeen
+from outlast.node_ports import NodeTrouble, Quarantined, SaveLook, SaveSeen
 from outlast.ports import Runtime
 from outlast.protocol.messages import Work
 from outlast.protocol.objects import Manifest
@@ -43,7 +43,7 @@ class FolderSaves:
         self._watcher: Watcher | None = None
         self._label = ""
         self._health: dict[str, str] = {}
-        self._quarantined: list[str] = []  # by the scan under way
+        self._quarantined: list[Quarantined] = []  # by the scan under way, newest first
         self._before: str | None = None  # gate text of the newest durable checkpoint
         self._begun_s: float | None = None  # None: a checkpoint was seen, or it was told that none was
         self._handed: dict[str, Found] = {}  # by the copy's own mark, until it is durable
@@ -87,7 +87,7 @@ class FolderSaves:
                 continue
             copy = self._take(self._watcher, one, discarded)
         free = None if copy is None else _free(self._watcher.root)
-        pending, quarantined = bool(self._watcher.waiting), tuple(self._quarantined)
+        pending, quarantined = bool(self._watcher.waiting), tuple(reversed(self._quarantined))
         return SaveSeen(copy, tuple(discarded), pending, warnings, free, quarantined)
 
     def _unseen(self, watcher: Watcher, found: list[Found], look: SaveLook) -> tuple[str, ...]:
@@ -123,7 +123,8 @@ class FolderSaves:
         result = self._gate.check(copied, self._before, self._health)
         if result.verdict is Verdict.QUARANTINE:
             copied.drop()
-            self._quarantined.append(f"step {found.step} is quarantined: {result.text}")
+            why = f"step {found.step} is quarantined: {result.text}"
+            self._quarantined.append(Quarantined(found.step, why, copied.begun_at))
             self._quarantine(watcher.root, found, discarded)
             return None
         if result.verdict is Verdict.WARN:

@@ -9,7 +9,15 @@ from outlast.bucket.gang import part_of, put_part, skip_of
 from outlast.bucket.manifest import BadManifest, read_manifest
 from outlast.bucket.outcomes import Identity as Writer
 from outlast.facts import TELL
-from outlast.news import FactSeen, SaveFound, SaveUnusable, Settled, Uploaded, UploadMoved
+from outlast.news import (
+    FactSeen,
+    SaveFound,
+    SaveQuarantined,
+    SaveUnusable,
+    Settled,
+    Uploaded,
+    UploadMoved,
+)
 from outlast.node_ports import NodeTrouble, SaveLook, Saves, Trainer
 from outlast.ports import Bucket, BucketError, Runtime, UploadCancelled
 from outlast.protocol.objects import FileEntry, Manifest, ManifestRef, checkpoint_name
@@ -109,15 +117,17 @@ class FinderTask:
             return False
         for why in seen.warnings:
             self._post(FactSeen(TELL, why))
-        for why in seen.quarantined:
-            self._post(FactSeen("save.quarantined", why))
         for why in seen.discarded:
             self._post(SaveUnusable(generation, why))
         if seen.copy is not None:
-            begun_at = seen.copy.begun_at
-            age_s = max(0.0, self._runtime.wall_s() - begun_at) if begun_at else 0.0
+            age_s = self._age_s(seen.copy.begun_at)
             self._post(SaveFound(generation, seen.copy, age_s, seen.disk_free))
+        for one in seen.quarantined:
+            self._post(SaveQuarantined(generation, one.step, one.why, self._age_s(one.begun_at)))
         return seen.pending
+
+    def _age_s(self, begun_at: float) -> float:
+        return max(0.0, self._runtime.wall_s() - begun_at) if begun_at else 0.0
 
 
 @dataclass(frozen=True)

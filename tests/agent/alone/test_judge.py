@@ -12,6 +12,7 @@ from outlast.alone.judge import (
     Again,
     Done,
     Run,
+    Sick,
     Sight,
     Wait,
     Watch,
@@ -21,7 +22,7 @@ from outlast.alone.judge import (
 )
 from outlast.bucket.outcomes import ClaimAsk, Identity, Stop, Write
 from outlast.bucket.pointer import judge_claim
-from outlast.protocol.messages import AgentState, Failure, Notice, Report, SaveStatus, WriterRef
+from outlast.protocol.messages import HEALTH, AgentState, Failure, Notice, Report, SaveStatus, WriterRef
 from outlast.protocol.objects import ManifestRef, Pointer, PointerState
 
 LEASE_S = 600.0
@@ -191,3 +192,18 @@ def test_a_node_that_is_taken_away_leaves() -> None:
     said = after(report(AgentState.RELEASED, notice=Notice("terminate")), claimed=True, began_at=None)
     assert isinstance(said, Done)
     assert (said.code, said.left) == (EXIT_TAKEN_OVER, True)
+
+
+def test_saves_that_were_refused_are_tried_once_more_from_the_last_good_one_and_then_for_a_person() -> None:
+    failed = report(AgentState.FAILED, failure=Failure(HEALTH, "3 in a row were quarantined"))
+    first = after(failed, claimed=True, began_at=HEAD)
+    assert isinstance(first, Again)
+    assert first.unhealthy
+    assert "step 10" in first.why
+    said = after(failed, claimed=True, began_at=HEAD, sick=Sick(HEAD))
+    assert isinstance(said, Done)
+    assert said.code == EXIT_NEEDS_A_PERSON
+    assert "3 in a row" in said.why
+    assert "--health" in said.why
+    between = replace(failed, save=SaveStatus(durable=NEWER))
+    assert isinstance(after(between, claimed=True, began_at=HEAD, sick=Sick(HEAD)), Again)

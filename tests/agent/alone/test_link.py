@@ -12,10 +12,12 @@ from outlast.alone.judge import EXIT_NEEDS_A_PERSON
 from outlast.alone.link import OWNER, LoneLink, Told
 from outlast.protocol.codec import dump, load
 from outlast.protocol.messages import (
+    HEALTH,
     AgentState,
     CheckpointPlan,
     CommandKind,
     Fact,
+    Failure,
     Permission,
     Reply,
     Report,
@@ -181,3 +183,20 @@ def test_each_fact_is_told_once_and_acknowledged() -> None:
     assert link.report(replace(IDLE, facts=facts)).facts_until == 2
     assert [text for kind, text in bench.notes if kind == "tell"] == ["one", "two"]
     assert len(bench.told) == 2
+
+
+def test_an_attempt_that_ended_for_its_saves_is_repeated_once() -> None:
+    bench = Bench()
+    link = bench.link()
+    report = waiting(link.report(IDLE))
+    for begins, head in ((True, HEAD), (True, None), (False, None)):
+        link.report(replace(report, state=AgentState.RUNNING))
+        sick = replace(
+            report, state=AgentState.FAILED, save=SaveStatus(durable=head), failure=Failure(HEALTH, "refused")
+        )
+        commands = link.report(sick).commands
+        assert bool(commands) is begins
+        if begins:
+            report = replace(report, generation=commands[0].generation)
+    assert link.done is not None
+    assert (link.done.code, bench.stops) == (EXIT_NEEDS_A_PERSON, 1)

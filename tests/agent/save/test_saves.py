@@ -59,10 +59,27 @@ def test_a_save_with_new_nan_is_quarantined_out_of_the_trainers_sight(root: Path
     write(root, 2, model(float("nan")))
     seen = saves.scan(SaveLook())
     assert seen.copy is None
-    assert "step 2 is quarantined" in seen.quarantined[0]
+    (refused,) = seen.quarantined
+    assert "step 2 is quarantined" in refused.why
+    assert (refused.step, refused.begun_at > 0.0) == (2, True)
     assert [path.name for path in root.iterdir()] == ["step-000000001"]
     assert (root.parent / "checkpoints.aside" / "g1-quarantined" / "step-000000002").is_dir()
     assert list((root.parent / "staging").iterdir()) == []
+
+
+def test_what_is_refused_in_one_look_is_told_in_order_and_an_older_healthy_one_is_used(
+    root: Path, saves: FolderSaves
+) -> None:
+    write(root, 1, model(1.0))
+    first = saves.scan(SaveLook()).copy
+    assert first is not None
+    saves.committed(first)
+    for step, value in ((2, 1.0), (3, float("nan")), (4, float("inf"))):
+        write(root, step, model(value))
+    seen = saves.scan(SaveLook())
+    assert seen.copy is not None
+    assert seen.copy.step == 2
+    assert [one.step for one in seen.quarantined] == [3, 4]
 
 
 def test_the_first_saves_nan_only_warns(root: Path, saves: FolderSaves) -> None:
