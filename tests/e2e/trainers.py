@@ -87,3 +87,40 @@ while step < int(os.environ["STEPS"]):
         sys.exit(0)
 Path("total.txt").write_text(str(step))
 """
+
+# Counts in a tensor. From step POISON on that is NaN, as long as there is no HEALED; there it waits for GO.
+SICK = """
+import json, os, struct, time
+from pathlib import Path
+
+import outlast
+from outlast.checkpoint_files import write
+
+root, healed = Path(os.environ["OUTLAST_CHECKPOINT_DIR"]), Path(os.environ["HEALED"])
+poison, go = int(os.environ["POISON"]), Path(os.environ["GO"])
+begin = os.environ.get("OUTLAST_RESUME_FROM")
+value = struct.unpack("<f", (Path(begin) / "model.safetensors").read_bytes()[-4:])[0] if begin else 0.0
+assert value == value, "resumed from NaN"
+step = int(value)
+print("starting at", step, flush=True)
+head = json.dumps({"layer.0.w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+
+
+def save():
+    body = struct.pack("<Q", len(head)) + head + struct.pack("<f", value)
+    write(root, step, lambda folder: (folder / "model.safetensors").write_bytes(body))
+
+
+while step < int(os.environ["STEPS"]):
+    step, value = step + 1, value + 1.0
+    if step >= poison and not healed.exists():
+        while not go.exists():
+            time.sleep(0.05)
+        value = float("nan")
+    time.sleep(0.02)
+    outlast.log(step=step)
+    if step % 10 == 0:
+        save()
+Path("total.txt").write_text(str(value))
+outlast.done()
+"""

@@ -109,6 +109,8 @@ def saving_text(saving: Mapping[str, Any] | None) -> str:
         parts.append(f"an upload {saving['upload_s']:.1f} s")
     if saving.get("every_s") is not None:
         parts.append(f"saved every {age(saving['every_s'])}: {one_line(saving['every_why'])}")
+    if saving.get("refused"):
+        parts.append(f"{saving['refused']} QUARANTINED in a row: {one_line(saving['refused_why'])}")
     if saving.get("skipped"):
         parts.append(f"{saving['skipped']} skipped for a newer one")
     return "; ".join(parts) or "well"

@@ -25,6 +25,7 @@ class Kind(str, enum.Enum):
     ATTEMPT_CLOSED = "attempt.closed"
     ATTEMPT_ENDED_LATE = "attempt.ended-late"
     ATTEMPT_FAILED = "attempt.failed"
+    ATTEMPT_UNHEALTHY = "attempt.unhealthy"  # the health gate refused its saves
     ATTEMPT_ADOPTED = "attempt.adopted"
     # instances
     LAUNCH_INTENDED = "launch.intended"

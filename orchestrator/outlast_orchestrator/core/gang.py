@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from outlast.protocol.messages import OVER, AgentState, Failure, Peer, Report
+from outlast.protocol.messages import HEALTH, OVER, AgentState, Failure, Peer, Report
 from outlast_orchestrator.core.evidence import is_silent, lease_is_over, silence_s
 from outlast_orchestrator.core.rules.machines import is_noticed
 from outlast_orchestrator.core.sheet import Sheet
@@ -146,12 +146,13 @@ def failure_in(sheet: Sheet, attempt: Attempt) -> Failure | None:
     ]
     if not found:
         return None
-    failure, _ = max(found, key=lambda one: (one[0].fatal, not _is_plain(one[0]), -one[1]))
+    failure, _ = max(found, key=lambda one: (one[0].fatal, *_named(one[0]), -one[1]))
     return failure
 
 
-def _is_plain(failure: Failure) -> bool:
-    return failure.phase == "trainer" and failure.exit_code == 1
+def _named(failure: Failure) -> tuple[bool, bool]:
+    """A node that was ended for its saves takes all others' trainers with it, whatever code they end with."""
+    return failure.phase == HEALTH, failure.phase != "trainer" or failure.exit_code != 1
 
 
 def peers_of(sheet: Sheet, attempt: Attempt) -> tuple[Peer, ...]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from outlast.protocol.messages import Failure
-from outlast_orchestrator.core.types import RetryPlan
+from outlast.protocol.objects import ManifestRef
+from outlast_orchestrator.core.types import Progress, RetryPlan
 
 BACKOFF_FIRST_S = 5.0
 BACKOFF_MAX_S = 600.0
 FRUITLESS_MAX = 3  # K of the design
+UNHEALTHY_MAX = 2  # ends for the health of the saves, with no healthy checkpoint between them
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,29 @@ def after_failure(
         budget = f"{failures} failures without a new durable step, max_failures is {plan.max_failures}"
         return StopAndTell(f"{what} ({budget})", failures, fruitless)
     return Again(_backoff_s(failures), failures, fruitless, f"failure {failures} of {plan.max_failures}")
+
+
+def after_unhealthy(
+    progress: Progress, failure: Failure, good: ManifestRef | None, job: str
+) -> Again | StopAndTell:
+    """After the health gate refused the saves of an attempt. `progress.unhealthy`: how many have ended so,
+    this one included, since `good` was saved. `job`: its name, for the commands that help.
+
+    Bad luck is gone with the state that it spoilt. What comes back from a good checkpoint lies in the
+    training: to repeat it burns money. It is no crash, and takes nothing from the budget of crashes.
+    """
+    failures, fruitless = progress.failures, progress.fruitless
+    begin = "the beginning" if good is None else f"step {good.step}"
+    if progress.unhealthy < UNHEALTHY_MAX:
+        return Again(_backoff_s(progress.unhealthy), failures, fruitless, f"once more, from {begin}")
+    further = "" if good is None else f", or go back further with `outlast admin restart {job} --from STEP`"
+    why = (
+        f"{failure.message}. The time before it was the same, and nothing was resumed from what is "
+        f"quarantined: the last good state is {begin}. Look at the loss and the learning rate after it"
+        f"{further}; if such numbers are meant to be, name the tensors in `checkpoint.health` and "
+        f"`outlast update {job} FILE`"
+    )
+    return StopAndTell(why, failures, fruitless)
 
 
 def _backoff_s(times: int) -> float:

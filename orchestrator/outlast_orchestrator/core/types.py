@@ -229,6 +229,8 @@ class Progress:
     generation_max: int = 0
     failures: int = 0  # since the last new durable step
     fruitless: int = 0  # attempts in a row that trained or crashed without a new durable step
+    unhealthy: int = 0  # attempts that ended for the health of their saves, all with this head
+    unhealthy_head: str = ""  # its name; "": there was no checkpoint yet
     retry_at: float = 0.0  # wall clock; not before
     durable: ManifestRef | None = None
     durable_at: float | None = None

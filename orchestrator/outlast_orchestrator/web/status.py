@@ -89,6 +89,7 @@ def status(
         "run": job.work.run,
         "wanted_by": job.wanted_by,
         "failures": progress.failures if progress else 0,
+        "unhealthy": progress.unhealthy if progress else 0,
         "next_wake_s": next_wake_s,
         "saving": _saving(newest, heard),
         "attempts": [_attempt(a, heard, now_at) for a in sorted(attempts, key=lambda a: a.generation)],

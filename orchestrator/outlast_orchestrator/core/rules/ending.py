@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from outlast.protocol.limits import AUTO_EVERY_MAX_S
+from outlast.protocol.messages import HEALTH, Failure
 from outlast.protocol.objects import Pointer, PointerState
 from outlast_orchestrator.core.events import Kind
-from outlast_orchestrator.core.relaunch import Again, after_loss
+from outlast_orchestrator.core.relaunch import (
+    Again,
+    StopAndTell,
+    after_failure,
+    after_loss,
+    after_unhealthy,
+)
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import OVER, Attempt, AttemptPhase, Closing, JobState
 
@@ -106,3 +113,48 @@ def plan_again(sheet: Sheet, after_s: float, why: str) -> None:
         return
     sheet.set_progress(retry_at=sheet.view.now_at + after_s)
     sheet.become(JobState.RECOVERING, why)
+
+
+def settle_failure(sheet: Sheet, attempt: Attempt, failure: Failure) -> None:
+    """Counts a failure of the user's program and either plans the next attempt or stops and tells."""
+    if failure.phase == HEALTH:
+        _settle_unhealthy(sheet, attempt, failure)
+        return
+    progress = sheet.progress
+    start = attempt.start_step
+    new_durable = progress.durable is not None and (start is None or progress.durable.step > start)
+    outcome: Again | StopAndTell = after_failure(
+        sheet.view.job.retry,
+        failure,
+        progress.failures,
+        progress.fruitless,
+        new_durable=attempt.claimed and new_durable,
+    )
+    sheet.log(
+        Kind.ATTEMPT_FAILED,
+        failure.message,
+        attempt,
+        phase=failure.phase,
+        exit_code=failure.exit_code,
+        tail=failure.tail[-2000:],
+    )
+    sheet.set_progress(failures=outcome.failures, fruitless=outcome.fruitless)
+    if isinstance(outcome, StopAndTell):
+        fail(sheet, outcome.why)
+    else:
+        plan_again(sheet, outcome.after_s, f"{failure.message}: {outcome.why}")
+
+
+def _settle_unhealthy(sheet: Sheet, attempt: Attempt, failure: Failure) -> None:
+    """Counted as long as the head stays the same: a healthy checkpoint in between is a new beginning."""
+    progress, good = sheet.progress, sheet.progress.durable
+    head = good.name if good is not None else ""
+    again = progress.unhealthy > 0 and progress.unhealthy_head == head
+    unhealthy = progress.unhealthy + 1 if again else 1
+    sheet.set_progress(unhealthy=unhealthy, unhealthy_head=head)
+    sheet.log(Kind.ATTEMPT_UNHEALTHY, failure.message, attempt, good=head, times=unhealthy)
+    outcome = after_unhealthy(sheet.progress, failure, good, sheet.view.job.name)
+    if isinstance(outcome, StopAndTell):
+        fail(sheet, outcome.why)
+    else:
+        plan_again(sheet, outcome.after_s, f"{failure.message}: {outcome.why}")

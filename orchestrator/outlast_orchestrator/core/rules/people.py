@@ -78,6 +78,7 @@ def _take_wish(sheet: Sheet) -> None:
     sheet.set_progress(
         failures=0,
         fruitless=0,
+        unhealthy=0,
         retry_at=0.0,
         exit_code=None,
         pending_over_ended=pointer.writer if ended and pointer is not None else progress.pending_over_ended,

@@ -6,15 +6,14 @@ claim, even if the store has never heard of its generation.
 
 from __future__ import annotations
 
-from outlast.protocol.messages import AgentState, Failure
-from outlast.protocol.objects import Pointer, PointerState
+from outlast.protocol.messages import HEALTH, AgentState, Failure
+from outlast.protocol.objects import UNHEALTHY, Pointer, PointerState
 from outlast_orchestrator.core.actions import ReadPointer
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent
 from outlast_orchestrator.core.gang import failure_in, have_answered, is_gang, lost_nodes
-from outlast_orchestrator.core.relaunch import Again, StopAndTell, after_failure
 from outlast_orchestrator.core.rules.adopt import adopt_owner, link_machines, use_up
-from outlast_orchestrator.core.rules.ending import close, fail, plan_again, settle_loss
+from outlast_orchestrator.core.rules.ending import close, fail, settle_failure, settle_loss
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import OVER, Attempt, AttemptPhase, JobState
 from outlast_orchestrator.core.view import CallKind, InstanceView
@@ -175,6 +174,8 @@ def _released(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
         sheet.wake_in(0.5)
         return
     failure = _reported_failure(sheet, attempt)
+    if failure is None and pointer.why.startswith(UNHEALTHY):
+        failure = Failure(HEALTH, pointer.why)  # whatever became of its last report
     lost = lost_nodes(sheet, attempt) if is_gang(sheet, attempt) else []
     why = f"it released the job: {pointer.why or 'no reason given'}"
     close(sheet, attempt, why, ("pointer",), kind=Kind.ATTEMPT_RELEASED)
@@ -252,7 +253,7 @@ def _may_be_continued(sheet: Sheet, pointer: Pointer) -> None:
 
 
 def _succeed(sheet: Sheet) -> None:
-    sheet.set_progress(exit_code=0, failures=0, fruitless=0)
+    sheet.set_progress(exit_code=0, failures=0, fruitless=0, unhealthy=0)
     sheet.become(JobState.SUCCEEDED, "the trainer ended with 0 and its outputs are in the bucket")
 
 
@@ -265,30 +266,3 @@ def _failure_of(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Failure:
 
 def _reported_failure(sheet: Sheet, attempt: Attempt) -> Failure | None:
     return failure_in(sheet, attempt)
-
-
-def settle_failure(sheet: Sheet, attempt: Attempt, failure: Failure) -> None:
-    """Counts a failure of the user's program and either plans the next attempt or stops and tells."""
-    progress = sheet.progress
-    start = attempt.start_step
-    new_durable = progress.durable is not None and (start is None or progress.durable.step > start)
-    outcome: Again | StopAndTell = after_failure(
-        sheet.view.job.retry,
-        failure,
-        progress.failures,
-        progress.fruitless,
-        new_durable=attempt.claimed and new_durable,
-    )
-    sheet.log(
-        Kind.ATTEMPT_FAILED,
-        failure.message,
-        attempt,
-        phase=failure.phase,
-        exit_code=failure.exit_code,
-        tail=failure.tail[-2000:],
-    )
-    sheet.set_progress(failures=outcome.failures, fruitless=outcome.fruitless)
-    if isinstance(outcome, StopAndTell):
-        fail(sheet, outcome.why)
-    else:
-        plan_again(sheet, outcome.after_s, f"{failure.message}: {outcome.why}")

@@ -12,11 +12,10 @@ from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import is_silent, lease_is_over, silence_s
 from outlast_orchestrator.core.gang import NO_MACHINE, is_gang, nodes_of, report_of, writers
 from outlast_orchestrator.core.rules.claimed import terminate
-from outlast_orchestrator.core.rules.ending import close, plan_again
+from outlast_orchestrator.core.rules.ending import close, plan_again, settle_failure
 from outlast_orchestrator.core.rules.gang_machines import block_region, is_overdue, why_overdue
 from outlast_orchestrator.core.rules.machines import is_noticed
 from outlast_orchestrator.core.rules.people import goal_of
-from outlast_orchestrator.core.rules.pointer import settle_failure
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Attempt, AttemptPhase, InstancePhase
 from outlast_orchestrator.core.view import InstanceView
