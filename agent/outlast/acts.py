@@ -93,6 +93,13 @@ class Upload:
 
 
 @dataclass(frozen=True)
+class LeaveOut:
+    """Of a gang: the first node is told that this one has no part of that step, and never will."""
+
+    step: int
+
+
+@dataclass(frozen=True)
 class Commit:
     """Manifest, then pointer."""
 
@@ -155,6 +162,7 @@ Act = (
     | Kill
     | Settle
     | Upload
+    | LeaveOut
     | Commit
     | Prune
     | FinishOutputs

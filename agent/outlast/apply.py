@@ -13,6 +13,7 @@ from outlast.acts import (
     Join,
     Kill,
     Leave,
+    LeaveOut,
     Over,
     PowerOff,
     Prepare,
@@ -56,7 +57,7 @@ def apply(view: AgentView, act: Act) -> AgentView:
         return view
     if isinstance(act, (Prepare, Remember, Claim, Join, Restore, Start)):
         return with_assignment(_starting(view, view.assignment, act), _start(view.assignment, act))
-    if isinstance(act, (Upload, Commit, Prune)):
+    if isinstance(act, (Upload, LeaveOut, Commit, Prune)):
         return _ship(view, view.assignment, act)
     return _lead_out(view, view.assignment, act)
 
@@ -101,8 +102,10 @@ def _start(assignment: Assignment, act: Act) -> Assignment:
     return replace(assignment, trainer=replace(assignment.trainer, stage=Stage.STARTING))
 
 
-def _ship(view: AgentView, assignment: Assignment, act: Upload | Commit | Prune) -> AgentView:
+def _ship(view: AgentView, assignment: Assignment, act: Upload | LeaveOut | Commit | Prune) -> AgentView:
     saving = assignment.saving
+    if isinstance(act, LeaveOut):
+        return with_saving(view, replace(saving, uploading=True))
     if isinstance(act, Commit):
         return with_saving(view, replace(saving, committing=True))
     if isinstance(act, Prune):

@@ -15,6 +15,7 @@ from outlast.acts import (
     FinishOutputs,
     Join,
     Kill,
+    LeaveOut,
     Over,
     PowerOff,
     Prepare,
@@ -115,7 +116,7 @@ class Crew:
         elif view.assignment is not None:
             if isinstance(act, (Prepare, Remember, Claim, Join, Restore, Start)):
                 self._lead_in(view, view.assignment, act)
-            elif isinstance(act, (Upload, Commit, Prune)):
+            elif isinstance(act, (Upload, LeaveOut, Commit, Prune)):
                 self._ship(view.assignment, act)
             else:
                 self._lead_out(view.assignment, act)
@@ -148,7 +149,7 @@ class Crew:
             label = f"g{generation}-{self._identity.boot}"
             self._trainer.start(order, work, assignment.resume.manifest, label)
 
-    def _ship(self, assignment: Assignment, act: Upload | Commit | Prune) -> None:
+    def _ship(self, assignment: Assignment, act: Upload | LeaveOut | Commit | Prune) -> None:
         saving, generation = assignment.saving, assignment.generation
         if isinstance(act, Upload):
             follows = assignment.follows
@@ -162,6 +163,8 @@ class Crew:
                 hurry=self._hurry,
                 partner=partner,
             )
+        elif isinstance(act, LeaveOut):
+            self._shipper.leave_out(generation, Partner.of(self._identity, assignment, act.step))
         elif isinstance(act, Commit):
             assert saving.draft is not None
             self._pointer.commit(generation, saving.draft, assignment.parts)

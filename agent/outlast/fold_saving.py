@@ -18,6 +18,7 @@ from outlast.fold_storage import later, mended, pointer_said, troubled
 from outlast.news import (
     Committed,
     Incomplete,
+    PartLeftOut,
     Pruned,
     SaveFound,
     SaveQuarantined,
@@ -30,11 +31,15 @@ from outlast.protocol.values import replace
 from outlast.save.types import Draft
 from outlast.view import AgentView, Ask, Assignment, Chore, Saving
 
-SAVING_NEWS = (SaveFound, SaveQuarantined, SaveUnusable, UploadMoved, Uploaded, Committed, Pruned)
+SAVING_NEWS = (
+    SaveFound, SaveQuarantined, SaveUnusable, UploadMoved, Uploaded, PartLeftOut, Committed, Pruned,
+)  # fmt: skip
 
 CLOCK_SLACK_S = 0.1  # file times are as coarse as the kernel's tick
 
-SavingNews = SaveFound | SaveQuarantined | SaveUnusable | UploadMoved | Uploaded | Committed | Pruned
+SavingNews = (
+    SaveFound | SaveQuarantined | SaveUnusable | UploadMoved | Uploaded | PartLeftOut | Committed | Pruned
+)
 
 
 def fold_saving(view: AgentView, assignment: Assignment, news: SavingNews) -> AgentView:
@@ -48,6 +53,8 @@ def fold_saving(view: AgentView, assignment: Assignment, news: SavingNews) -> Ag
         return with_saving(view, replace(assignment.saving, uploaded_bytes=news.done_bytes))
     if isinstance(news, Uploaded):
         return _uploaded(view, assignment, news)
+    if isinstance(news, PartLeftOut):
+        return _left_out(view, assignment, news)
     if isinstance(news, Committed):
         return _committed(view, assignment, news)
     return _pruned(view, assignment, news)
@@ -133,6 +140,14 @@ def _uploaded(view: AgentView, assignment: Assignment, news: Uploaded) -> AgentV
     # With failed tries in it, it measures the bucket's absence, and a notice would find no time for a save.
     upload_s = view.now_s - saving.upload_since_s if saving.tries == 0 else saving.upload_s
     return mended(with_saving(view, replace(saving, draft=news.outcome, upload_s=upload_s, tries=0)))
+
+
+def _left_out(view: AgentView, assignment: Assignment, news: PartLeftOut) -> AgentView:
+    if news.outcome is not None:
+        return troubled(later(view, assignment), news.outcome)
+    done = replace(assignment.saving, uploading=False, parted_step=news.step, tries=0)
+    why = f"step {news.step}: this node has no healthy part of it, and says so"
+    return note(mended(with_saving(view, done)), SAVE_SKIPPED, why, step=str(news.step))
 
 
 def _committed(view: AgentView, assignment: Assignment, news: Committed) -> AgentView:

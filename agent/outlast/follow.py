@@ -7,7 +7,7 @@ needs all of them, and who ends one earlier breaks it. It writes neither the poi
 
 from __future__ import annotations
 
-from outlast.acts import Act, Decision, Join, Kill, Over, Restore, Settle, Start, Upload
+from outlast.acts import Act, Decision, Join, Kill, LeaveOut, Over, Restore, Settle, Start, Upload
 from outlast.cadence import COMMIT_S, KILL_GRACE_S
 from outlast.health import ended_unhealthy, unhealthy
 from outlast.leave import Leaving, leaving
@@ -92,10 +92,12 @@ def _ship(view: AgentView, assignment: Assignment) -> tuple[Act, ...]:
         return ()
     if saving.under_way is not None:
         return () if saving.uploading else (Upload(saving.under_way),)
-    if saving.waiting is None or wanted is None or wanted == saving.parted_step:
+    if saving.uploading or wanted is None or wanted == saving.parted_step:
         return ()
-    if saving.waiting.step < wanted:
-        return ()  # the save that it means is not found here yet
+    if saving.waiting is None or saving.waiting.step < wanted:
+        # The save that it means is not found here yet; or it was, and the health gate refused it.
+        refused = saving.refused_step is not None and saving.refused_step >= wanted
+        return (LeaveOut(wanted),) if refused else ()
     skips = wanted if saving.waiting.step > wanted else None
     return (Upload(saving.waiting, skips),)
 

@@ -208,6 +208,13 @@ class Uploaded:
 
 
 @dataclass(frozen=True)
+class PartLeftOut:
+    generation: int
+    step: int
+    outcome: Trouble | None  # None: the first node can read it now
+
+
+@dataclass(frozen=True)
 class Committed:
     generation: int
     outcome: Applied | Mine | Rebase | Wait | Over | Fenced | Stop | Trouble | Incomplete
@@ -281,6 +288,7 @@ News = (
     | Settled
     | UploadMoved
     | Uploaded
+    | PartLeftOut
     | Committed
     | Pruned
     | OutputsFinished

@@ -136,6 +136,18 @@ def test_of_a_gang_the_node_with_the_lost_state_is_believed_and_not_those_that_f
     assert (progress.unhealthy, progress.failures) == (1, 0)
 
 
+@pytest.mark.parametrize("state", [PointerState.RELEASED, PointerState.ENDED])
+def test_of_a_gang_a_machine_that_is_lost_meanwhile_explains_no_lost_state(state: PointerState) -> None:
+    found = training(
+        node("m0", 0, AgentState.FAILED, failure=FAILURE),
+        node("m1", 1, AgentState.RUNNING, silent_s=20.0),
+        pointer_=pointer(1, state, exit_code=3 if state is PointerState.ENDED else None, why=WHY),
+    )
+    decision = decided(found)
+    assert events(decision, Kind.ATTEMPT_UNHEALTHY)
+    assert after(found, decision).progress.unhealthy == 1
+
+
 @pytest.mark.parametrize(("unhealthy", "kind"), [(1, Again), (2, StopAndTell), (3, StopAndTell)])
 def test_once_more_and_then_a_person(unhealthy: int, kind: type) -> None:
     progress = Progress("j1", unhealthy=unhealthy, failures=2, fruitless=1)

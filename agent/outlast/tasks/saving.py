@@ -11,6 +11,7 @@ from outlast.bucket.outcomes import Identity as Writer
 from outlast.facts import TELL
 from outlast.news import (
     FactSeen,
+    PartLeftOut,
     SaveFound,
     SaveQuarantined,
     SaveUnusable,
@@ -189,10 +190,25 @@ class ShipperTask:
         limits = Limits(off, bandwidth, hurry or Flag())
         self._desk.give(lambda: self._upload(generation, copy, base, limits, partner))
 
+    def leave_out(self, generation: int, partner: Partner) -> None:
+        self._desk.give(lambda: self._leave_out(generation, partner))
+
+    def _leave_out(self, generation: int, partner: Partner) -> None:
+        assert partner.skips is not None
+        try:
+            self._skip(generation, partner, partner.skips)
+        except BucketError as error:
+            self._post(PartLeftOut(generation, partner.skips, trouble(error)))
+        else:
+            self._post(PartLeftOut(generation, partner.skips, None))
+
+    def _skip(self, generation: int, partner: Partner, step: int) -> None:
+        name = checkpoint_name(step, generation, self._runtime.token(NONCE_BYTES))
+        put_part(self._bucket, skip_of(partner.me, partner.rank, step, name))
+
     def _part(self, generation: int, partner: Partner, draft: Draft) -> None:
         if partner.skips is not None:
-            name = checkpoint_name(partner.skips, generation, self._runtime.token(NONCE_BYTES))
-            put_part(self._bucket, skip_of(partner.me, partner.rank, partner.skips, name))
+            self._skip(generation, partner, partner.skips)
         put_part(self._bucket, part_of(partner.me, partner.rank, draft))
 
     def _upload(

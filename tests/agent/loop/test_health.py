@@ -6,12 +6,21 @@ import pytest
 from tests.agent.loop.scene import WORK, Scene, none_of, only, pointer, ref
 from tests.agent.loop.test_follow import follows, leader, running_leader
 
-from outlast.acts import Act, AskSave, End, FinishOutputs, Kill, Over, Release, Upload
+from outlast.acts import Act, AskSave, End, FinishOutputs, Kill, LeaveOut, Over, Release, Upload
 from outlast.bucket.outcomes import Applied
 from outlast.cadence import FINAL_GRACE_S, QUARANTINED_MAX
 from outlast.facts import SAVE_QUARANTINED
 from outlast.health import WHY_MAX
-from outlast.news import Closed, Killed, SaveAsked, SaveQuarantined, Settled, TrainerLooked, Trouble
+from outlast.news import (
+    Closed,
+    Killed,
+    PartLeftOut,
+    SaveAsked,
+    SaveQuarantined,
+    Settled,
+    TrainerLooked,
+    Trouble,
+)
 from outlast.node_ports import TrainerExit, TrainerProgress
 from outlast.protocol.messages import HEALTH, AgentState, CheckpointPlan, Command, CommandKind
 from outlast.protocol.objects import UNHEALTHY, PointerState
@@ -174,13 +183,18 @@ def test_a_node_that_follows_ends_its_role_and_says_why() -> None:
     assert failure.phase == HEALTH
 
 
-def test_its_part_of_a_healthy_step_is_sent_after_one_that_was_refused() -> None:
+def test_a_part_that_was_refused_is_left_out_in_words_and_the_next_one_is_sent() -> None:
+    """The first node would wait for it for ever, were it the last one."""
     scene = follows()
-    leader(scene, AgentState.RUNNING, 20)
-    refuses(scene, 20)
+    assert none_of(leader(scene, AgentState.RUNNING, 20), LeaveOut)
+    assert only(refuses(scene, 20), LeaveOut).step == 20
+    assert none_of(scene.hear(PartLeftOut(1, 20, Trouble("503"))), LeaveOut)
+    assert only(scene.later(60.0), LeaveOut).step == 20
+    assert none_of(scene.hear(PartLeftOut(1, 20, None)), LeaveOut)
+    assert not scene.assignment.saving.trouble
     scene.saves(30)
-    upload = only(scene.done, Upload)
-    assert (upload.copy.step, upload.skips) == (30, 20)
+    upload = only(leader(scene, AgentState.RUNNING, 30), Upload)
+    assert (upload.copy.step, upload.skips) == (30, None)
 
 
 def test_the_first_node_ends_the_gang_for_its_own() -> None:

@@ -176,7 +176,7 @@ def _released(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
     failure = _reported_failure(sheet, attempt)
     if failure is None and pointer.why.startswith(UNHEALTHY):
         failure = Failure(HEALTH, pointer.why)  # whatever became of its last report
-    lost = lost_nodes(sheet, attempt) if is_gang(sheet, attempt) else []
+    lost = _lost_for(sheet, attempt, failure)
     why = f"it released the job: {pointer.why or 'no reason given'}"
     close(sheet, attempt, why, ("pointer",), kind=Kind.ATTEMPT_RELEASED)
     if lost:
@@ -202,6 +202,12 @@ def _gang_is_silent(sheet: Sheet, attempt: Attempt) -> bool:
     return is_gang(sheet, attempt) and not have_answered(sheet, attempt)
 
 
+def _lost_for(sheet: Sheet, attempt: Attempt, failure: Failure | None) -> list[int]:
+    """Machines whose loss explains that end. Nobody's machine makes numbers of another one go bad."""
+    unhealthy = failure is not None and failure.phase == HEALTH
+    return lost_nodes(sheet, attempt) if is_gang(sheet, attempt) and not unhealthy else []
+
+
 def _without(lost: list[int]) -> str:
     ranks = ", ".join(str(rank) for rank in lost)
     return f"the gang lost node {ranks}: the next attempt takes its place"
@@ -211,7 +217,6 @@ def _ended(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
     if pointer.exit_code != 0 and _gang_is_silent(sheet, attempt):
         sheet.wake_in(0.5)
         return
-    lost = lost_nodes(sheet, attempt) if is_gang(sheet, attempt) else []
     sheet.set_progress(ended_writer=pointer.writer)
     code = pointer.exit_code
     if code == 0:
@@ -220,6 +225,7 @@ def _ended(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> None:
         _succeed(sheet)
         return
     failure = _failure_of(sheet, attempt, pointer)
+    lost = _lost_for(sheet, attempt, failure)
     close(sheet, attempt, failure.message, ("pointer",))
     _may_be_continued(sheet, pointer)
     if lost:
