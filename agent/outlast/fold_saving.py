@@ -186,7 +186,7 @@ def _incomplete(view: AgentView, saving: Saving, outcome: Incomplete) -> AgentVi
     if outcome.skipped:
         ranks = ", ".join(map(str, outcome.skipped))
         given_up = replace(saving, under_way=None, draft=None, missing=(), missing_since_s=None)
-        why = f"step {step}: node {ranks} has no part of it, a newer save took its place there"
+        why = f"step {step}: node {ranks} has no part of it: a newer save took its place, or it was refused"
         return note(with_saving(view, given_up), SAVE_SKIPPED, why, step=str(step))
     since_s = saving.missing_since_s if saving.missing_since_s is not None else view.now_s
     waits = replace(

@@ -44,7 +44,7 @@ class FolderSaves:
         self._label = ""
         self._health: dict[str, str] = {}
         self._quarantined: list[Quarantined] = []  # by the scan under way, newest first
-        self._before: str | None = None  # gate text of the newest durable checkpoint
+        self._before: str | None = None  # gate text of the newest durable checkpoint, else of the first save
         self._begun_s: float | None = None  # None: a checkpoint was seen, or it was told that none was
         self._handed: dict[str, Found] = {}  # by the copy's own mark, until it is durable
 
@@ -129,6 +129,8 @@ class FolderSaves:
             return None
         if result.verdict is Verdict.WARN:
             discarded.append(f"step {found.step} is used, but: {result.text}")
+        if self._before is None:
+            self._before = result.text  # the next save may come before this one is durable
         copy = replace(copied, gate=result.text)
         self._handed[_mark(copy)] = found
         for mark in list(self._handed)[:-HANDED_MAX]:  # copies that a newer one replaced are never committed

@@ -202,6 +202,39 @@ def test_a_trainer_that_saves_and_leaves_when_it_is_asked_goes_on_in_the_same_pl
         rig.close()
 
 
+SICK = """
+import json, os, struct, time
+from pathlib import Path
+from outlast.checkpoint_files import write
+
+root, track = Path(os.environ["OUTLAST_CHECKPOINT_DIR"]), Path(os.environ["TRACK"])
+start = os.environ.get("OUTLAST_RESUME_FROM")
+value = struct.unpack("<f", (Path(start) / "m.safetensors").read_bytes()[-4:])[0] if start else 0.0
+with track.open("a") as file:
+    file.write(f"{os.environ['OUTLAST_GENERATION']} began {int(value)}\\n")
+head = json.dumps({"w": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]}}).encode()
+for step in range(int(value) + 1, 2000):
+    body = struct.pack("<Q", len(head)) + head + struct.pack("<f", step if step < 3 else float("nan"))
+    write(root, step, lambda folder: (folder / "m.safetensors").write_bytes(body))
+    time.sleep(0.5)
+"""
+
+
+def test_saves_that_are_refused_are_tried_once_more_and_then_a_person_is_told(tmp_path: Path) -> None:
+    rig = Rig(tmp_path, trainer=SICK)
+    try:
+        place = rig.place("one")
+        assert place.run() == EXIT_NEEDS_A_PERSON
+        assert rig.told("began") == [0, 2]
+        assert rig.head() == 2
+        told = place.says().splitlines()
+        assert any("save.quarantined" in line and "m.safetensors:w" in line for line in told)
+        assert "Once more, from step 2" in place.says()
+        assert "--health" in told[-1]
+    finally:
+        rig.close()
+
+
 @pytest.mark.slow
 def test_without_its_storage_for_the_whole_lease_the_trainer_is_stopped(rig: Rig) -> None:
     place = rig.place("one")

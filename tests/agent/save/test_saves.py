@@ -67,6 +67,15 @@ def test_a_save_with_new_nan_is_quarantined_out_of_the_trainers_sight(root: Path
     assert list((root.parent / "staging").iterdir()) == []
 
 
+def test_new_nan_is_seen_though_the_first_save_is_not_durable_yet(root: Path, saves: FolderSaves) -> None:
+    write(root, 1, model(1.0))
+    assert saves.scan(SaveLook()).copy is not None
+    write(root, 2, model(float("nan")))
+    seen = saves.scan(SaveLook())
+    assert seen.copy is None
+    assert [one.step for one in seen.quarantined] == [2]
+
+
 def test_what_is_refused_in_one_look_is_told_in_order_and_an_older_healthy_one_is_used(
     root: Path, saves: FolderSaves
 ) -> None:
