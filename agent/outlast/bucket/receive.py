@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from outlast.ports import Unsure
 
 RANGE_BYTES_MIN = 4 << 20  # below it a connection of its own costs more than it saves
-BUFFER_BYTES = 512 << 10  # stays in the processor's cache while it is hashed and written
+BUFFER_BYTES = 1 << 20  # stays in the processor's cache while it is hashed and written
 CONNECT_LIMIT_S = 5.0
 STALL_S = 10.0  # a connection that died silently must not hold the restore up for long
 
