@@ -23,6 +23,10 @@ def _chosen(here: Claimed) -> Claimed:
     return [(kind, candidate) for kind, found in by_kind.items() for candidate in kind.chosen(found)]
 
 
+def written_ns(files: Iterable[FoundFile]) -> int:
+    return max(file.mtime_ns for file in files)
+
+
 class Watcher:
     """The eyes on one checkpoint folder, for one task. It holds no lock, and trusts no earlier look."""
 
@@ -37,6 +41,7 @@ class Watcher:
         self._numbered = False
         self._marked = False  # a checkpoint with a marker was seen here
         self._last_step = 0
+        self._newest: Found | None = None  # handed out since the trainer started
         self._broken: dict[str, str] = {}
         self._complaints: list[str] = []
         self.waiting: dict[str, str] = {}  # candidates that are not complete yet, and why
@@ -65,6 +70,7 @@ class Watcher:
     def forget(self, found: Found) -> None:
         """It could not be copied or uploaded: the next look may find it again."""
         self._told.pop(found.key, None)
+        self._newest = None
 
     def complaints(self) -> tuple[str, ...]:
         """What was seen and can't be used, one line each, told once."""
@@ -101,7 +107,9 @@ class Watcher:
         keys = {candidate.key for _, candidate in all_here}
         self._quiet.forget_others(keys)
         self._told = {key: value for key, value in self._told.items() if key in keys}
-        return sorted(found, key=lambda f: (f.step, max(file.mtime_ns for file in f.files)))
+        found.sort(key=lambda one: (one.step, written_ns(one.files)))
+        self._newest = found[-1] if found else self._newest
+        return found
 
     def _with_files(self, here: Claimed) -> Iterable[tuple[Kind, Candidate, tuple[FoundFile, ...]]]:
         for kind, candidate in here:
@@ -110,6 +118,11 @@ class Watcher:
                 yield kind, candidate, files
 
     def _is_new(self, kind: Kind, candidate: Candidate, files: tuple[FoundFile, ...]) -> bool:
+        """An older one that only now shows (a `last.ckpt` that hid it is torn) would be a step back."""
+        newest = self._newest
+        if newest is not None and candidate.step is not None and candidate.step < newest.step:
+            if written_ns(files) <= written_ns(newest.files):
+                return False
         return self._told.get(candidate.key) != kind.identity(candidate, files)
 
     def _judge(

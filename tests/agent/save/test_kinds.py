@@ -167,8 +167,21 @@ def test_lightnings_last_ckpt_says_its_own_step_and_is_taken_before_those_that_a
         (found,) = look(eyes, 1000.0 * (number + 1))
         assert (found.step, [file.path for file in found.files]) == (step, ["last.ckpt"])
         assert eyes.resume_from(step, found.kind, ["last.ckpt"]) == tmp_path / "last.ckpt"
+    torch.save({**body, "global_step": 47}, tmp_path / "outlast-step=47.ckpt")  # asked for on a notice
+    assert [one.step for one in look(eyes, 5000.0)] == [47], "a final save hides behind an older last.ckpt"
     cut(tmp_path / "last.ckpt", 0.9)
     assert eyes.scan(9000.0, (), exited_badly=True) == []
+
+
+def test_an_older_file_that_was_kept_by_its_score_is_no_new_one_when_last_ckpt_is_torn(tmp_path: Path) -> None:
+    eyes = watcher(tmp_path)
+    for step, name in ((20, "epoch=0-step=20.ckpt"), (20, "last.ckpt"), (40, "last.ckpt")):
+        body = {"global_step": step, "pytorch-lightning_version": "2.6", "state_dict": tensors(step)}
+        torch.save(body, tmp_path / name)
+    assert [one.step for one in look(eyes)] == [40]
+    cut(tmp_path / "last.ckpt", 0.5)  # as a kill in the next save leaves it
+    assert look(eyes, 1000.0) == []
+    assert eyes.scan(2000.0, (), exited_badly=True) == [], "it would go back to step 20"
 
 
 def test_a_folder_for_each_run_is_looked_into_and_comes_back_at_its_place(tmp_path: Path) -> None:

@@ -53,16 +53,18 @@ class LightningFile(Layout):
         return found
 
     def chosen(self, found: Sequence[Candidate]) -> Sequence[Candidate]:
-        """Where there is a `last.ckpt` (or `last-v1.ckpt`) it is the newest, and `ckpt_path="last"` takes it:
-        the others, kept by their score, are left alone."""
+        """Where there is a `last.ckpt` (or `last-v1.ckpt`), `ckpt_path="last"` takes it: the others, kept by
+        their score, are left alone. But one of a later step, such as our callback saves on a notice, is newer.
+        """
         beside: dict[Path, list[Candidate]] = defaultdict(list)
         for candidate in found:
             beside[candidate.files[0].parent].append(candidate)
         chosen: list[Candidate] = []
         for group in beside.values():
             last = [candidate for candidate in group if candidate.files[0].name.startswith("last")]
-            newest = max((candidate.step or 0 for candidate in last), default=0)
-            chosen += [candidate for candidate in last if candidate.step == newest] or group
+            newest = max((candidate.step or 0 for candidate in last), default=-1)
+            chosen += [one for one in last if one.step == newest]
+            chosen += [one for one in group if (one.step or 0) > newest]
         return chosen
 
     def complete(self, candidate: Candidate, files: tuple[FoundFile, ...], look: Look) -> Verdict:
