@@ -15,7 +15,8 @@ PLAIN = frozenset({int, str, bool, type(None)})
 
 
 class TensorShelf:
-    """Where tensors go while a tree is flattened. `keep` returns the name under which one is stored.
+    """Where tensors go while a tree is flattened. `keep` returns the name under which one is stored, and
+    its strides unless it lies in memory as its shape says.
 
     `pickled` turns what fits nowhere else into text, if the user allows it; None: it is refused.
     """
@@ -23,7 +24,7 @@ class TensorShelf:
     def __init__(
         self,
         is_tensor: Callable[[Any], bool],
-        keep: Callable[[str, Any], str],
+        keep: Callable[[str, Any], tuple[str, list[int] | None]],
         pickled: Callable[[str, Any], str] | None = None,
     ) -> None:
         self.is_tensor = is_tensor
@@ -38,7 +39,8 @@ def flatten(value: Any, name: str, shelf: TensorShelf, depth: int = 0) -> Any:
     if value is None or isinstance(value, (bool, str)):
         return value
     if shelf.is_tensor(value):
-        return {"tensor": shelf.keep(name, value)}
+        kept, strides = shelf.keep(name, value)
+        return {"tensor": kept} if strides is None else {"strided": [kept, strides]}
     if isinstance(value, int) and type(value) in (int, bool):
         return value
     if isinstance(value, float):
@@ -83,8 +85,10 @@ def _plain(items: Any) -> bool:
     return kinds <= PLAIN or (kinds == {float} and all(map(math.isfinite, items)))
 
 
-def unflatten(value: Any, tensor: Callable[[str], Any], unpickled: Callable[[str], Any] | None = None) -> Any:
-    """The value that was flattened; `tensor` finds one by its name. Raises CheckpointError."""
+def unflatten(
+    value: Any, tensor: Callable[[str, list[int] | None], Any], unpickled: Callable[[str], Any] | None = None
+) -> Any:
+    """The value that was flattened; `tensor` finds one by its name and strides. Raises CheckpointError."""
     if isinstance(value, list):
         return [unflatten(item, tensor, unpickled) for item in value]
     if not isinstance(value, dict):
@@ -93,7 +97,9 @@ def unflatten(value: Any, tensor: Callable[[str], Any], unpickled: Callable[[str
         raise CheckpointError(f"a checkpoint's state has an entry with the tags {sorted(value)}, not one")
     ((tag, inside),) = value.items()
     if tag == "tensor":
-        return tensor(inside)
+        return tensor(inside, None)
+    if tag == "strided":
+        return tensor(inside[0], inside[1])
     if tag == "float":
         return float(inside)
     if tag == "bytes":

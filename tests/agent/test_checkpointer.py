@@ -127,6 +127,12 @@ def test_alone_it_takes_the_newest_whole_one(tmp_path: Path, caplog: pytest.LogC
     assert "state.json" in caplog.text
 
 
+class DTensor(torch.Tensor):
+    """What tells a tensor that is spread over ranks is its name and that it has placements."""
+
+    placements = ()
+
+
 @pytest.mark.parametrize(
     ("value", "name"),
     [
@@ -134,6 +140,7 @@ def test_alone_it_takes_the_newest_whole_one(tmp_path: Path, caplog: pytest.LogC
         ({"deep": [1, {"x": lambda: 0}]}, r"values\.odd\.deep\.1\.x: a function"),
         (torch.zeros(2, dtype=torch.complex64), "values.odd: a tensor of torch.complex64"),
         (torch.zeros(2).to_sparse(), "values.odd: a tensor with layout"),
+        (torch.zeros(2).cfloat().as_subclass(DTensor), "values.odd: a tensor of torch.complex64"),
     ],
 )
 def test_what_would_not_come_back_is_refused_by_name_and_leaves_nothing(
@@ -177,6 +184,50 @@ def test_tensors_come_back_bit_for_bit_tied_and_odd_ones_too(tmp_path: Path) -> 
     assert back[7] == odd[7]
 
 
+def test_the_order_in_memory_and_one_tensor_of_two_names_come_back(tmp_path: Path) -> None:
+    turned = torch.arange(24.0).reshape(2, 3, 2, 2).to(memory_format=torch.channels_last)
+    conjugate = torch.tensor([1 + 2j]).conj()
+    values = {
+        "turned": turned, "tied": turned, "one": torch.empty_strided((3, 2, 1, 1), (2, 1, 2, 2)).fill_(7.0),
+        "gaps": torch.arange(12.0).reshape(3, 4)[:, ::2], "over itself": torch.ones(1).expand(3),
+        "imaginary": conjugate.imag, "negated": conjugate.conj().imag,
+    }  # fmt: skip
+    make(tmp_path, odd=values)[1].save(1)
+    loaded = make(tmp_path, odd=None)[1]
+    loaded.restore()
+    back = loaded.values["odd"]
+    assert all(torch.equal(back[name], tensor) for name, tensor in values.items())
+    assert [back[name].stride() for name in ("turned", "one")] == [(12, 1, 6, 3), (2, 1, 2, 2)]
+    assert all(back[name].is_contiguous() for name in ("gaps", "over itself"))
+    assert back["tied"] is back["turned"]
+
+
+def test_a_fused_optimizer_of_a_model_in_channels_last_goes_on_exactly(tmp_path: Path) -> None:
+    """It takes moments and weights by their order in memory, whatever their strides say."""
+
+    def build() -> tuple[torch.nn.Module, torch.optim.Optimizer, outlast.Checkpointer]:
+        torch.manual_seed(1)
+        model = torch.nn.Conv2d(4, 6, 3).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
+        checkpointer = outlast.Checkpointer(model=model, optimizer=optimizer, dir=tmp_path, every=None)
+        return model, optimizer, checkpointer
+
+    def train(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        model(torch.randn(2, 4, 8, 8)).square().mean().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    model, optimizer, checkpointer = build()
+    train(model, optimizer)
+    checkpointer.save(1)
+    again, its_optimizer, checkpointer = build()
+    checkpointer.restore()
+    for one, its in ((model, optimizer), (again, its_optimizer)):
+        torch.manual_seed(2)
+        train(one, its)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
+
+
 def test_float32_moments_of_bfloat16_weights_are_not_rounded(tmp_path: Path) -> None:
     def build() -> tuple[torch.nn.Parameter, torch.optim.SGD]:
         weight = torch.nn.Parameter(torch.ones(4, dtype=torch.bfloat16))
@@ -205,85 +256,7 @@ def test_a_cadence_that_means_nothing_is_refused(tmp_path: Path, every: Any) -> 
         outlast.Checkpointer(dir=tmp_path, every=every)
 
 
-def test_a_save_right_after_a_restore_loses_neither_position_nor_randomness(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def begin(folder: Path) -> tuple[outlast.Checkpointer, Any]:
-        torch.manual_seed(5)
-        data = torch.utils.data.TensorDataset(torch.arange(12))
-        loader: Any = torch.utils.data.DataLoader(data, batch_size=2, shuffle=True)
-        return outlast.Checkpointer(dir=folder, every=None), loader
-
-    checkpointer, loader = begin(tmp_path / "a")
-    order = []
-    for number, batch in enumerate(checkpointer.batches(loader)):
-        order.append(batch[0].tolist())
-        if number == 2:
-            checkpointer.save(number)
-    with monkeypatch.context() as env:
-        env.setenv(contract.RESUME_FROM, str(tmp_path / "a" / "step-000000002"))
-        again, loader = begin(tmp_path / "b")
-        assert again.restore() == 3
-    torch.rand(3)  # something that draws between the restore and the first batch
-    again.save(2)
-    last, loader = begin(tmp_path / "b")
-    assert last.restore() == 3
-    assert [batch[0].tolist() for batch in last.batches(loader)] == order[3:]
-
-
-def test_a_loader_with_its_own_state_is_asked_for_it(tmp_path: Path) -> None:
-    class Loader:
-        def __init__(self) -> None:
-            self.at = 0
-
-        def __iter__(self) -> Any:
-            while self.at < 6:
-                self.at += 1
-                yield self.at
-
-        def state_dict(self) -> dict[str, int]:
-            return {"at": self.at}
-
-        def load_state_dict(self, state: dict[str, int]) -> None:
-            self.at = state["at"]
-
-    checkpointer = outlast.Checkpointer(dir=tmp_path, every=None)
-    for number in checkpointer.batches(Loader()):
-        if number == 4:
-            checkpointer.save(number)
-    again = outlast.Checkpointer(dir=tmp_path, every=None)
-    again.restore()
-    assert list(again.batches(Loader())) == [5, 6]
-
-
-def test_data_that_became_shorter_is_an_error_and_not_a_silent_new_pass(tmp_path: Path) -> None:
-    checkpointer = outlast.Checkpointer(dir=tmp_path, every=None)
-    for number in checkpointer.batches([1, 2, 3]):
-        checkpointer.save(number)
-    again = outlast.Checkpointer(dir=tmp_path, every=None)
-    again.restore()
-    with pytest.raises(CheckpointError, match="ended at batch 1"):
-        next(iter(again.batches([1])))
-
-
 def test_the_marker_names_every_file(tmp_path: Path) -> None:
     folder = make(tmp_path)[1].save(3)
     named = {file["path"] for file in json.loads((folder / MARKER).read_bytes())["files"]}
     assert named | {MARKER} == {path.name for path in folder.iterdir()}
-
-
-def test_a_loop_without_a_loader_keeps_its_randomness_over_two_resumes(tmp_path: Path) -> None:
-    """A loop that makes its own batches never calls `batches`; its dropout must still go on exactly."""
-
-    def run(folder: Path, stops: tuple[int, ...]) -> float:
-        for stop in stops:
-            torch.manual_seed(5)  # every process begins like this; a resume must not keep it
-            model = torch.nn.Linear(4, 4)
-            checkpointer = outlast.Checkpointer(dir=folder, every=5, model=model)
-            for step in range(checkpointer.restore(), stop):
-                with torch.no_grad():
-                    model.weight.add_(torch.rand(4, 4))
-                checkpointer.step(step)
-        return model.weight.sum().item()
-
-    assert run(tmp_path / "a", (15,)) == run(tmp_path / "b", (5, 10, 15))

@@ -17,7 +17,7 @@ from safetensors import SafetensorError, safe_open
 from outlast.integrations.pickled import pickled, unpickled
 from outlast.integrations.torch_ranks import Ranks
 from outlast.integrations.torch_staging import FROZEN, TRAINED
-from outlast.integrations.torch_state import address, frozen_addresses, shelf, software
+from outlast.integrations.torch_state import address, frozen_addresses, shelf, software, strided
 from outlast.save.marker import Marker
 from outlast.state_tree import flatten, unflatten
 from outlast.training import CheckpointError
@@ -96,19 +96,19 @@ def read_contents(
             for path in (file.path for file in marker.files if file.path.endswith(SUFFIX)):
                 opened = stack.enter_context(safe_open(folder / path, framework="pt", device="cpu"))
                 files.update(dict.fromkeys(opened.keys(), opened))
-            spread: dict[str, torch.Tensor] = {}
+            read: dict[str, torch.Tensor] = {}
             if any(file.path == SHARDS for file in marker.files):
                 table = json.loads((folder / SHARDS).read_bytes())
-                spread = _shards().load_pieces(
+                read = _shards().load_pieces(
                     table, _templates(objects, table), lambda name: files[name].get_slice(name), ranks
                 )
 
-            def tensor(name: str) -> torch.Tensor:
-                if name in spread:
-                    return spread[name]
-                # A clone: the file's own mapping would tie the training to a file that may be deleted.
-                found: torch.Tensor = files[name].get_tensor(name)
-                return found.clone()
+            def tensor(name: str, strides: list[int] | None) -> torch.Tensor:
+                if name not in read:  # two names of one tensor become one again
+                    # A copy: the file's own mapping would tie the training to a file that may be deleted.
+                    found: torch.Tensor = files[name].get_tensor(name)
+                    read[name] = found.clone() if strides is None else strided(name, found, strides)
+                return read[name]
 
             fallback = unpickled if allow_pickle else None
             return {name: unflatten(value, tensor, fallback) for name, value in flat.items()}

@@ -100,7 +100,7 @@ class Staging:
             tensor = pair[1]
             if tensor.is_cuda:
                 on_gpu.append(pair)
-            elif crowded and tensor.is_contiguous() and tensor.device.type == "cpu":
+            elif crowded and tensor.is_contiguous() and tensor.device.type == "cpu" and not tensor.is_neg():
                 straight.append(pair)
             else:
                 rest.append(pair)

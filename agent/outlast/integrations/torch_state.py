@@ -27,21 +27,50 @@ def shelf(
     weights) share an entry."""
     names: dict[tuple[Any, ...], str] = {}
 
-    def keep(name: str, tensor: torch.Tensor) -> str:
+    def keep(name: str, tensor: torch.Tensor) -> tuple[str, list[int] | None]:
         home = spread if is_spread(tensor) else tensors
-        if home is tensors:
-            _refuse(name, tensor)
+        _refuse(name, tensor, spread=home is spread)
+        strides = None if home is spread else _strides(tensor)
         at = address(tensor)
-        same = (at, tensor.dtype, tensor.shape, tensor.stride())
+        turned = home is tensors and tensor.is_neg()  # the imaginary part of a conjugate: the same memory
+        same = (at, tensor.dtype, tensor.shape, tensor.stride(), turned)
         if at and same in names:
-            return names[same]
+            return names[same], strides
         while name in tensors or name in spread:
             name += "'"
         home[name] = tensor.detach()
         names[same] = name
-        return name
+        return name, strides
 
     return TensorShelf(lambda value: isinstance(value, torch.Tensor), keep, pickled)
+
+
+def _strides(tensor: torch.Tensor) -> list[int] | None:
+    """Of one that fills its memory in another order (channels last): fused optimizers go by that order.
+
+    None: in the order of its shape. A view with gaps, or over itself, comes back so, too.
+    """
+    if not tensor.numel() or (tensor.is_contiguous() and 1 not in tensor.shape):
+        return None
+    strides = list(tensor.stride())
+    plain = strides == list(torch.empty(tensor.shape, device="meta").stride())
+    return None if plain or not _dense(tensor.shape, strides) else strides
+
+
+def _dense(shape: torch.Size, strides: list[int]) -> bool:
+    """Whether these strides lay out the shape without gaps and overlaps."""
+    try:
+        looks = torch.empty_strided(shape, strides, device="meta")
+    except (RuntimeError, TypeError):
+        return False
+    return looks.permute(sorted(range(len(strides)), key=lambda place: -strides[place])).is_contiguous()
+
+
+def strided(name: str, tensor: torch.Tensor, strides: list[int]) -> torch.Tensor:
+    """A copy with the same values, in that order in memory. Raises CheckpointError."""
+    if not _dense(tensor.shape, strides):
+        raise CheckpointError(f"{name}: the strides {strides} do not fit its shape {list(tensor.shape)}")
+    return torch.empty_strided(tensor.shape, strides, dtype=tensor.dtype).copy_(tensor)
 
 
 def is_spread(tensor: torch.Tensor) -> bool:
@@ -62,12 +91,13 @@ def frozen_addresses(objects: Iterable[Any]) -> set[int]:
     return {address(param) for param in params} - {0}
 
 
-def _refuse(name: str, tensor: torch.Tensor) -> None:
-    if type(tensor) in PLAIN and tensor.layout == torch.strided and tensor.dtype in DTYPES:
+def _refuse(name: str, tensor: torch.Tensor, *, spread: bool) -> None:
+    plain = spread or type(tensor) in PLAIN
+    if plain and tensor.layout == torch.strided and tensor.dtype in DTYPES:
         if tensor.device.type != "meta":
             return
         why = "a tensor without values (meta device)"
-    elif type(tensor) not in PLAIN:
+    elif not plain:
         why = f"a {type(tensor).__name__}"
     elif tensor.layout != torch.strided:
         why = f"a tensor with layout {tensor.layout}"

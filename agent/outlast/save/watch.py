@@ -120,9 +120,9 @@ class Watcher:
     def _is_new(self, kind: Kind, candidate: Candidate, files: tuple[FoundFile, ...]) -> bool:
         """An older one that only now shows (a `last.ckpt` that hid it is torn) would be a step back."""
         newest = self._newest
-        if newest is not None and candidate.step is not None and candidate.step < newest.step:
-            if written_ns(files) <= written_ns(newest.files):
-                return False
+        back = newest is not None and candidate.step is not None and candidate.step < newest.step
+        if back and newest is not None and written_ns(files) <= written_ns(newest.files):
+            return False
         return self._told.get(candidate.key) != kind.identity(candidate, files)
 
     def _judge(

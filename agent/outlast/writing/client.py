@@ -15,7 +15,7 @@ import xxhash
 import outlast
 from outlast.protocol.codec import FormatError
 from outlast.writing.arena import Arena
-from outlast.writing.plan import SavePlan, SaveResult, line_of, read_result
+from outlast.writing.plan import NO_MORE, SavePlan, SaveResult, line_of, read_result
 
 READ_BYTES = 1 << 16
 # Isolated and without site-packages: nothing in the trainer's folder or environment gets between, and it
@@ -73,6 +73,9 @@ class Writer:
             return
         assert self._process.stdin is not None
         assert self._process.stdout is not None
+        with suppress(BrokenPipeError):
+            # Closing the pipe alone would not tell it: a DataLoader's workers hold this end of it, too.
+            _write_all(self._process.stdin.fileno(), NO_MORE)
         self._process.stdin.close()
         self._process.stdout.close()
         self._process.wait()

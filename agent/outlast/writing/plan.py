@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from outlast.protocol.codec import dump, load
 from outlast.save.marker import MarkedFile
 
+NO_MORE = b"\n"  # instead of a plan: nothing comes any more
 BLOCK_BYTES = 4096  # files begin at multiples in the arena: what direct I/O asks for
 
 

@@ -20,7 +20,7 @@ from outlast.save.marker import MarkedFile, folder_name
 from outlast.training import CheckpointError
 from outlast.writing.arena import Reader
 from outlast.writing.disk import digest_of, write_file
-from outlast.writing.plan import PlannedFile, SavePlan, SaveResult, line_of, read_plan, up_to_block
+from outlast.writing.plan import NO_MORE, PlannedFile, SavePlan, SaveResult, line_of, read_plan, up_to_block
 
 ORPHAN_LOOK_S = 2.0  # workers that the trainer forked hold its end of the pipe open after its death
 READ_BYTES = 1 << 16
@@ -102,6 +102,8 @@ def main() -> None:
     parent, buffer = os.getppid(), b""
     while True:
         line, found, rest = buffer.partition(b"\n")
+        if found and line + found == NO_MORE:
+            return
         if found:
             buffer = rest
             _answer(_result_of(line, reader))

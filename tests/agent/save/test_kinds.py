@@ -173,7 +173,7 @@ def test_lightnings_last_ckpt_says_its_own_step_and_is_taken_before_those_that_a
     assert eyes.scan(9000.0, (), exited_badly=True) == []
 
 
-def test_an_older_file_that_was_kept_by_its_score_is_no_new_one_when_last_ckpt_is_torn(tmp_path: Path) -> None:
+def test_an_older_file_kept_by_its_score_is_no_new_one_when_last_ckpt_is_torn(tmp_path: Path) -> None:
     eyes = watcher(tmp_path)
     for step, name in ((20, "epoch=0-step=20.ckpt"), (20, "last.ckpt"), (40, "last.ckpt")):
         body = {"global_step": step, "pytorch-lightning_version": "2.6", "state_dict": tensors(step)}

@@ -54,7 +54,7 @@ class LightningFile(Layout):
 
     def chosen(self, found: Sequence[Candidate]) -> Sequence[Candidate]:
         """Where there is a `last.ckpt` (or `last-v1.ckpt`), `ckpt_path="last"` takes it: the others, kept by
-        their score, are left alone. But one of a later step, such as our callback saves on a notice, is newer.
+        their score, are left alone. But one of a later step, as our callback saves on a notice, is newer.
         """
         beside: dict[Path, list[Candidate]] = defaultdict(list)
         for candidate in found:
