@@ -48,7 +48,7 @@ class Contact:
         """The agent's wish, until it is answered. Costs one look at a file that is mostly not there."""
         if self._request_path is None:
             return None
-        self._open_progress()
+        self._say_that_we_look()
         try:
             info = os.stat(self._request_path)
             if (info.st_ino, info.st_mtime_ns) != self._read:
@@ -67,7 +67,10 @@ class Contact:
         self._answered = request.id
         if self._answer_path is not None:
             answer = SaveAnswer(request.id, step, path, leaving)
-            _replace(Path(self._answer_path), contract.answer_bytes(answer))
+            try:
+                _replace(Path(self._answer_path), contract.answer_bytes(answer))
+            except OSError as error:
+                _log.warning("the save could not be told at %s: %s", self._answer_path, error)
 
     def should_save(self) -> bool:
         """See the function of this name."""
@@ -90,6 +93,12 @@ class Contact:
     def done(self) -> None:
         if self._done_path is not None:
             _replace(Path(self._done_path), contract.done_bytes(Done(self.step)))
+
+    def _say_that_we_look(self) -> None:
+        try:
+            self._open_progress()
+        except OSError as error:
+            _log.warning("progress can't be written to %s: %s", self._progress_path, error)
 
     def _open_progress(self) -> None:
         """The first line says that we look at the request file ourselves: no signal is needed."""

@@ -48,10 +48,12 @@ def archive_pickle(path: Path) -> bytes:
     try:
         with zipfile.ZipFile(path) as archive:
             inside = [info for info in archive.infolist() if info.filename.endswith("/data.pkl")]
-            if len(inside) != 1 or inside[0].file_size > PICKLE_BYTES_MAX:
+            stored = [info.compress_type == zipfile.ZIP_STORED for info in inside]
+            if stored != [True] or inside[0].file_size > PICKLE_BYTES_MAX:
                 raise NoPickle("no archive of torch.save")
             return archive.read(inside[0])
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, RuntimeError) as error:
+        # RuntimeError: a flag that was half written asks for a password.
         raise NoPickle(str(error)) from error
 
 

@@ -93,18 +93,22 @@ def hf_fsdp(step: int) -> list[Write]:
     ]
 
 
+def _deepspeed_model(step: int) -> Callable[[Path], object]:
+    """Of two ranks. The first one writes `latest` without waiting for the other."""
+    return saved({"module": tensors(step), "dp_world_size": 2, "mp_world_size": 1})
+
+
 def hf_deepspeed(step: int) -> list[Write]:
     at = f"checkpoint-{step}/"
     zero = "bf16_zero_pp_rank_{}_mp_rank_00_optim_states.pt"
     return [
         (at + "config.json", text("{}")),
-        (at + f"global_step{step}/mp_rank_00_model_states.pt", saved(tensors(step))),
+        (at + f"global_step{step}/mp_rank_00_model_states.pt", _deepspeed_model(step)),
         (at + f"global_step{step}/" + zero.format(0), saved(tensors(step))),
-        (at + f"global_step{step}/" + zero.format(1), saved(tensors(step))),
         (at + "latest", text(f"global_step{step}")),
         (at + "rng_state_0.pth", saved({})),
-        (at + "rng_state_1.pth", saved({})),
         (at + "trainer_state.json", _state(step)),
+        (at + f"global_step{step}/" + zero.format(1), saved(tensors(step))),
     ]
 
 
@@ -144,10 +148,10 @@ def torchtitan(step: int) -> list[Write]:
 def deepspeed(step: int) -> list[Write]:
     at = f"global_step{step}/"
     return [
-        (at + "mp_rank_00_model_states.pt", saved(tensors(step))),
-        (at + "zero_pp_rank_1_mp_rank_00_optim_states.pt", saved(tensors(step))),
+        (at + "mp_rank_00_model_states.pt", _deepspeed_model(step)),
         (at + "zero_pp_rank_0_mp_rank_00_optim_states.pt", saved(tensors(step))),
         ("latest", text(f"global_step{step}")),
+        (at + "zero_pp_rank_1_mp_rank_00_optim_states.pt", saved(tensors(step))),
     ]
 
 

@@ -184,6 +184,41 @@ def test_an_older_file_kept_by_its_score_is_no_new_one_when_last_ckpt_is_torn(tm
     assert eyes.scan(2000.0, (), exited_badly=True) == [], "it would go back to step 20"
 
 
+@pytest.mark.parametrize(("at", "value"), [(8, 1), (10, 8), (10, 12), (10, 14)])
+def test_an_archive_whose_directory_is_half_written_is_no_checkpoint_and_ends_nobody(
+    tmp_path: Path, at: int, value: int
+) -> None:
+    """Its flags ask for a password, or its pickle seems to be packed in one of three ways."""
+    path = tmp_path / "last.ckpt"
+    write(tmp_path, [("last.ckpt", LAYOUTS["lightning"][0](40)[0][1])])
+    body = bytearray(path.read_bytes())
+    entry = body.index(b"data.pkl", body.index(b"PK\x01\x02")) - 46 - len("last/")
+    assert body[entry : entry + 4] == b"PK\x01\x02"
+    body[entry + at] = value
+    path.write_bytes(body)
+    assert [one.kind for one in look(watcher(tmp_path))] != ["lightning"]
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "kind"),
+    [
+        ("checkpoint_100", ("model.pt", "optimizer.pt"), "torch-folder:checkpoint_100"),
+        (
+            "checkpoint-100",
+            ("config.json", "optimizer.bin", "random_states_0.pkl"),
+            "accelerate:checkpoint-100",
+        ),
+    ],
+)
+def test_a_name_that_another_framework_uses_too_hides_no_checkpoint(
+    tmp_path: Path, name: str, files: tuple[str, ...], kind: str
+) -> None:
+    for file in files:
+        write(tmp_path, [(f"{name}/{file}", lambda path: torch.save(tensors(1), path))])
+    assert watcher(tmp_path).scan(0.0, ME) == []
+    assert [(one.step, one.kind) for one in look(watcher(tmp_path))] == [(100, kind)]
+
+
 def test_a_folder_for_each_run_is_looked_into_and_comes_back_at_its_place(tmp_path: Path) -> None:
     inner = tmp_path / "lightning_logs" / "version_0" / "checkpoints"
     write(inner, LAYOUTS["lightning"][0](40))

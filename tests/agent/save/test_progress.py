@@ -91,6 +91,21 @@ def test_without_an_agent_nothing_is_asked_and_nothing_written() -> None:
     assert not contact.should_save()
 
 
+def test_a_disk_that_takes_no_files_ends_no_training(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    request, nowhere = tmp_path / "r", tmp_path / "gone" / "a"
+    names = (contract.SAVE_REQUEST, contract.PROGRESS, contract.SAVE_ANSWER)
+    contact = Contact(dict(zip(names, map(str, (request, nowhere, nowhere)), strict=True)))
+    request.write_bytes(contract.request_bytes(contract.SaveRequest("one", final=True)))
+    contact.log(4, {"loss": 1.0})
+    assert contact.should_save()
+    with pytest.raises(Preempted):  # saved, though nobody hears of it
+        contact.should_save()
+    assert "progress can't be written" in caplog.text
+    assert "the save could not be told" in caplog.text
+
+
 def test_a_file_that_can_not_be_read_is_no_progress(tmp_path: Path) -> None:
     path = tmp_path / "p"
     path.mkdir()  # it opens, and every read of it is an error

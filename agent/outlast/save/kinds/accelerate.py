@@ -11,6 +11,7 @@ from pathlib import Path
 
 from outlast.save import generic
 from outlast.save.found import Broken, Candidate, FoundFile, Look, NotYet, Verdict
+from outlast.save.kinds import deepspeed
 from outlast.save.kinds.dcp import dcp_lacks
 from outlast.save.kinds.huggingface import missing_shard
 from outlast.save.kinds.marked import MarkedFolder, gap, holds
@@ -19,6 +20,12 @@ from outlast.save.naming import SUFFIXES
 AUTOMATIC = re.compile(r"checkpoint_\d+")
 RANDOM_STATES = re.compile(r"random_states_(\d+)\.pkl")
 OWN = ("optimizer.bin", "scheduler.bin", "random_states_0.pkl", "sampler.bin")
+# What may lie in it before one of those does; anything else is a script's own folder of the same name.
+BEGINNING = re.compile(
+    r"(model|pytorch_model|pytorch_model_fsdp|optimizer|scheduler|sampler|dl_state_dict|random_states)"
+    r"(_\d+)?(-\d+-of-\d+)?(\.safetensors|\.bin|\.pkl)?(\.index\.json)?"
+    r"|custom_checkpoint_\d+\.pkl|scaler\.pt|latest|zero_to_fp32\.py"
+)
 FIRST_QUIET_FACTOR = 3  # nothing to compare the first one with: it is waited for longer
 
 
@@ -29,7 +36,10 @@ class Accelerate(MarkedFolder):
     def claims(self, folder: Path) -> bool:
         if holds(folder, *OWN):
             return not holds(folder, "trainer_state.json", "training_args.bin")
-        return AUTOMATIC.fullmatch(folder.name) is not None and any(folder.iterdir())
+        if AUTOMATIC.fullmatch(folder.name) is None:
+            return False
+        names = [path.name for path in folder.iterdir()]
+        return bool(names) and all(map(BEGINNING.fullmatch, names))
 
     def lacking(self, candidate: Candidate, paths: dict[str, FoundFile]) -> str:
         ranks = {int(match[1]) for match in map(RANDOM_STATES.fullmatch, paths) if match}
@@ -38,7 +48,11 @@ class Accelerate(MarkedFolder):
         missing = gap(ranks)
         if missing is not None:
             return f"random_states_{missing}.pkl is not there"
-        return missing_shard(candidate.at, paths) or dcp_lacks(candidate.at, paths)
+        return (
+            missing_shard(candidate.at, paths)
+            or dcp_lacks(candidate.at, paths)
+            or deepspeed.inner_lacks(candidate.at, paths, len(ranks))
+        )
 
     def vouches(self) -> str:
         return "quiet, closed, every rank is there"

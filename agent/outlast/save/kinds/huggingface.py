@@ -17,7 +17,8 @@ from outlast.save.kinds.marked import TEXT_BYTES_MAX, MarkedFolder, gap, holds
 FOLDER = re.compile(r"checkpoint-(\d+)")
 STATE = "trainer_state.json"
 RANK_STATE = re.compile(r"rng_state_(\d+)\.pth")
-# A folder of this name without any of them is somebody's own, and the generic rule's.
+# A folder of this name without any of them is somebody's own, and the generic rule's; one with Accelerate's
+# random states is Accelerate's, whatever the script has put beside them.
 TELLTALES = (
     STATE,
     "training_args.bin",
@@ -30,6 +31,7 @@ TELLTALES = (
     "rng_state_0.pth",
     "checkpoint-is-incomplete.txt",
 )
+ACCELERATES = "random_states_0.pkl"
 OPTIMIZERS = ("optimizer.pt", "optimizer.bin")
 
 
@@ -37,7 +39,9 @@ class HuggingFace(MarkedFolder):
     name = "huggingface"
 
     def claims(self, folder: Path) -> bool:
-        return FOLDER.fullmatch(folder.name) is not None and holds(folder, *TELLTALES)
+        if FOLDER.fullmatch(folder.name) is None or not holds(folder, *TELLTALES):
+            return False
+        return holds(folder, STATE) or not holds(folder, ACCELERATES)
 
     def step_of(self, folder: Path) -> int | None:
         match = FOLDER.fullmatch(folder.name)

@@ -12,7 +12,7 @@ from outlast.save.kinds.layout import Layout
 from outlast.save.naming import SUFFIXES, UNNUMBERED_FOLDERS, number_in, number_of, numbered, place_in
 
 FOLDER_LOOK_DEPTH = 3
-ELSEWHERE = re.compile(r"checkpoint-\d+")  # how a framework with a marker begins, too
+ELSEWHERE = re.compile(r"checkpoint[-_]\d+")  # how a framework that writes many files begins, too
 
 
 def heavy(files: tuple[FoundFile, ...]) -> object:
