@@ -21,6 +21,7 @@ from outlast.ports import Bucket
 from outlast.protocol.messages import Work
 from outlast.protocol.objects import Manifest
 from outlast.restore import FolderSink, Sink
+from outlast.save.places import beside
 from outlast.save.watch import Watcher
 from outlast.trainer_contract import ALL
 
@@ -61,9 +62,8 @@ class NodeWorkplace:
     def sink(self, work: Work) -> Sink:
         root = self._checkpoint_dir(work)
         watcher = Watcher(work.checkpoint, root)
-        return FolderSink(
-            self._home.restoring, lambda manifest: watcher.resume_path(manifest.step, manifest.kind), root
-        )
+        arrives = beside(root, self._home.restoring, "restoring")
+        return FolderSink(arrives, lambda manifest: watcher.resume_path(manifest.step, manifest.kind), root)
 
     def resume_from(self, work: Work, manifest: Manifest) -> str:
         watcher = Watcher(work.checkpoint, self._checkpoint_dir(work))

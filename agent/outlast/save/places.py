@@ -18,7 +18,17 @@ NESTED_DEPTH = 3  # `lightning_logs/version_0/checkpoints/`
 FOLDERS_MAX = 2000  # looked into in one look; a folder with more is somebody's data
 MATCHES_MAX = 10_000
 
+OURS = ".outlast-"  # how our own folders within the trainer's begin
+
 Claimed = list[tuple[Kind, Candidate]]
+
+
+def beside(root: Path, outside: Path, name: str) -> Path:
+    """`outside`; a hidden folder within `root` where that lies on another disk (it is a link, or mounted):
+    nothing can be renamed from one to the other. Raises OSError."""
+    if not root.exists() or root.stat().st_dev == outside.parent.stat().st_dev:
+        return outside
+    return root / f"{OURS}{name}"
 
 
 def candidates(root: Path, pattern: tuple[str, ...] = ()) -> Claimed:
@@ -101,8 +111,12 @@ def _matching(root: Path, pattern: tuple[str, ...]) -> list[Path]:
     found: set[Path] = set()
     with suppress(OSError):  # something was deleted under the look: the next one is soon
         found.update(islice((path for one in pattern for path in root.glob(one)), MATCHES_MAX))
-    found.discard(root)
+    found = {path for path in found if path != root and not _ours(root, path)}
     return sorted(path for path in found if not found.intersection(path.parents))
+
+
+def _ours(root: Path, path: Path) -> bool:
+    return path.relative_to(root).parts[0].startswith(OURS)
 
 
 def _real(root: Path, entries: Iterable[Path]) -> list[Path]:

@@ -12,7 +12,7 @@ from outlast.save.found import Candidate, Complete, Kind, Look, QuietMemory
 from outlast.save.generic import files_of
 from outlast.save.kinds import MARKED, kind_named
 from outlast.save.kinds.marked import text_of
-from outlast.save.places import Claimed, begun, candidates, hollow, stubs
+from outlast.save.places import Claimed, begun, beside, candidates, hollow, stubs
 
 LABELS_KEPT = 2  # so that a node that restarts its trainer for weeks does not fill its disk
 CAME_ALONG = "came-along.json"
@@ -28,13 +28,14 @@ class Keep:
 
 
 def tidy_before_start(root: Path, keep: Keep | None, label: str, pattern: tuple[str, ...] = ()) -> list[str]:
-    """Moves incomplete saves, and saves not older than `keep`, to `<root>.aside/<label>/`; one line each.
+    """Moves incomplete saves, and saves not older than `keep`, to `<root>.aside/<label>/` (`.outlast-aside`
+    within it, where it is another disk's); one line each.
 
     A framework that resumes from the highest number would take a torn or an abandoned one; one that has a
     file that names the newest gets it rewritten. What was in the folder before the first trainer started
     here (base weights that came with the code) stays. Safe to repeat. Raises OSError.
     """
-    aside = root.with_name(root.name + ".aside")
+    aside = _aside(root)
     here = candidates(root, pattern)
     unknown = [] if pattern else stubs(root, here)  # what the pattern does not name is somebody's own
     came_along = _came_along(aside, root, here, unknown, keep)
@@ -59,7 +60,11 @@ def tidy_before_start(root: Path, keep: Keep | None, label: str, pattern: tuple[
 
 def set_aside(root: Path, path: Path, label: str, why: str) -> str:
     """Moves one checkpoint out of the trainer's sight; returns a line that says so. Raises OSError."""
-    return _move(root, path, root.with_name(root.name + ".aside") / label, why)
+    return _move(root, path, _aside(root) / label, why)
+
+
+def _aside(root: Path) -> Path:
+    return beside(root, root.with_name(root.name + ".aside"), "aside")
 
 
 def _kept(path: Path, root: Path, keep: Keep | None) -> bool:
