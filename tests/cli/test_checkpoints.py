@@ -71,6 +71,58 @@ def test_a_damaged_checkpoint_is_not_put_in_place(api: Api, outlast: Outlast, tm
     assert (tmp_path / "it" / "model.bin").read_bytes() == whole
 
 
+def test_a_file_may_have_any_name_and_nothing_else_comes_along(
+    api: Api, outlast: Outlast, tmp_path: Path
+) -> None:
+    """Files that end like half a download are the checkpoint's own; what an earlier try left is not."""
+    more = {"model.bin.part": b"mine", "shards.part/0.bin": b"too"}
+    (ref,) = api.keep(api.job(), 100, more=more)
+    earlier = tmp_path / f".it.part-{ref.name}"
+    earlier.mkdir()
+    (earlier / "stray.txt").write_text("of somebody's own")
+    (earlier / "model.bin.outlast-part").write_bytes(b"half")
+    got = outlast("checkpoints", "get", "gpt", "it", api=api)
+    assert got.exit_code == 0, got.stderr
+    files = {p.relative_to(tmp_path / "it").as_posix() for p in (tmp_path / "it").rglob("*") if p.is_file()}
+    assert files == {"model.bin", "deep/config.json", *more}
+    assert (tmp_path / "it/model.bin.part").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("folder", "words"),
+    [
+        (".", "the folder that you are in"),
+        ("..", "the folder that you are in"),
+        ("/", "the folder that you are in"),
+        ("a" * 300, "too long"),
+        ("file/in", "can't be written"),
+    ],
+)
+@pytest.mark.parametrize("force", [(), ("-f",)])
+def test_a_place_that_can_not_be_is_said_before_anything_is_done(
+    api: Api, outlast: Outlast, tmp_path: Path, folder: str, words: str, force: tuple[str, ...]
+) -> None:
+    api.keep(api.job(), 100)
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.iterdir())
+    done = outlast("checkpoints", "get", "gpt", folder, *force, api=api)
+    assert done.exit_code == Exit.BAD_INPUT
+    one_line(done.stderr, words)
+    assert sorted(p for p in tmp_path.iterdir() if p.name != "home") == before
+
+
+def test_what_somebody_else_has_put_in_the_way_is_not_used(
+    api: Api, outlast: Outlast, tmp_path: Path
+) -> None:
+    (ref,) = api.keep(api.job(), 100)
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / f".it.part-{ref.name}").symlink_to(tmp_path / "theirs")
+    done = outlast("checkpoints", "get", "gpt", "it", api=api)
+    assert done.exit_code == Exit.BAD_INPUT
+    one_line(done.stderr, "belongs to somebody else")
+    assert not any((tmp_path / "theirs").iterdir())
+
+
 @pytest.mark.parametrize("words", [["get", "gpt", "a"], ["pin", "gpt"], ["unpin", "gpt"], ["verify", "gpt"]])
 def test_a_job_without_any_is_one_line(api: Api, outlast: Outlast, words: list[str]) -> None:
     api.job()
@@ -94,3 +146,19 @@ def test_pins_are_told_as_what_they_are(api: Api, outlast: Outlast) -> None:
     ends = outlast("checkpoints", "unpin", "gpt", "--json", api=api)
     assert json.loads(ends.stdout)["pin"] == "unpin wished"
     assert not list(api.bucket(job.id).list(pin_key("")))
+
+
+def test_what_is_held_for_a_restart_is_told_as_that(api: Api, outlast: Outlast) -> None:
+    """Nobody would ever answer a wish to unpin it, so nobody is left waiting."""
+    job = api.job()
+    refs = api.keep(job, 100, 200)
+    api.bucket(job.id).put(pin_key(refs[0].name) + "+restart", b"")
+    api.point(job, refs, PointerState.RUNNING, pinned=(refs[0].name,))
+    refused = outlast("checkpoints", "unpin", "gpt", "--step", "100", api=api)
+    assert refused.exit_code == Exit.BAD_INPUT
+    one_line(refused.stderr, "held until the restart")
+    api.bucket(job.id).put(pin_key(refs[0].name), b"")
+    mine = outlast("checkpoints", "unpin", "gpt", api=api)
+    assert mine.exit_code == 0
+    assert mine.stdout.startswith("unpinned: step 100")
+    assert "still held" in mine.stdout

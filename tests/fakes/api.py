@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import httpx
@@ -98,14 +99,20 @@ class Api:
         bucket.put(index_key(1), dump(OutputIndex(FORMAT, 1, tuple(entries), complete)))
 
     def keep(
-        self, job: Job, *steps: int, state: PointerState = PointerState.RUNNING, pinned: tuple[str, ...] = ()
+        self,
+        job: Job,
+        *steps: int,
+        state: PointerState = PointerState.RUNNING,
+        pinned: tuple[str, ...] = (),
+        more: Mapping[str, bytes] = MappingProxyType({}),
     ) -> tuple[ManifestRef, ...]:
         """Whole checkpoints of generation 1, each the parent of the next; the pointer keeps them all."""
         bucket, refs = self.bucket(job.id), list[ManifestRef]()
         for number, step in enumerate(steps):
             name = checkpoint_name(step, 1, f"{number:08x}")
             files = []
-            for path, body in (("model.bin", f"step {step}".encode() * 100), ("deep/config.json", b"{}")):
+            known = {"model.bin": f"step {step}".encode() * 100, "deep/config.json": b"{}"}
+            for path, body in {**known, **more}.items():
                 key = f"{data_prefix(name)}{path}"
                 bucket.create(key, body)
                 files.append(FileEntry(path, key, len(body), hash_bytes(body)))

@@ -80,6 +80,15 @@ def test_a_step_that_is_kept_twice_must_be_named(api: Api) -> None:
     assert refs[1].name in unknown.json()["error"]
 
 
+def test_a_step_of_any_length_is_one_that_is_not_kept(api: Api) -> None:
+    api.keep(api.job(), 100)
+    long = "9" * 5000  # more digits than Python reads
+    with api.client() as http:
+        assert http.get("/v1/jobs/gpt/checkpoint", params={"which": long}).status_code == 400
+        assert http.put("/v1/jobs/gpt/pins", params={"which": long}).status_code == 400
+        assert http.get(f"/v1/jobs/gpt/pins/{long}").json()["pin"] == "gone"
+
+
 def test_a_pin_is_a_wish_until_the_pointer_lists_it(api: Api) -> None:
     job = api.job()
     refs = api.keep(job, 100, 200)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -123,6 +124,8 @@ def unpin(name: str, step: str, as_json: bool) -> None:
         output.result(found)
     elif found["pin"] in ("", "gone"):
         output.say(f"unpinned: {told} goes when its turn comes")
+    elif found["pin"] == "held":
+        output.say(f"unpinned: {told} is still held until the restart from it has begun")
     elif found["running"]:
         output.say(f"not unpinned yet: the wish for {told} is noted, but nobody has answered it so far")
     else:
@@ -149,19 +152,17 @@ def _await(client: Client, name: str, found: dict[str, Any], as_json: bool) -> d
 
 def get(name: str, folder: Path, step: str, *, force: bool, as_json: bool) -> None:
     """The whole checkpoint appears under `folder` in one rename, or nothing does."""
-    target = folder.absolute()
-    _refuse(target, force)
-    with connect() as client:
+    target = Path(os.path.realpath(folder))
+    with connect() as client, fetch.writing(folder):
+        _refuse(target, folder, force)
         found = client.get(job_path(name, "checkpoint") + _which(step))
         part = target.with_name(f".{target.name}.part-{found['name']}")
-        try:
-            _make_room(part, found["bytes"])
-            with _bar(not as_json) as bar:
-                task = bar.add_task(f"step {found['step']}", total=found["bytes"])
-                _fetch_all(client, name, found, part, lambda count: bar.advance(task, count))
-            aside = _put_in_place(part, target)
-        except OSError as error:
-            raise UserError(f"{error.filename or folder} can't be written: {error.strerror}") from error
+        _make_room(part, found["bytes"])
+        with _bar(not as_json) as bar:
+            task = bar.add_task(f"step {found['step']}", total=found["bytes"])
+            whole = _fetch_all(client, name, found, part, lambda count: bar.advance(task, count))
+        _remove_others(part, whole)
+        aside = _put_in_place(part, target)
     if as_json:
         aside_text = str(aside) if aside else None
         output.result({**found, "folder": str(target), "moved_aside": aside_text})
@@ -172,7 +173,10 @@ def get(name: str, folder: Path, step: str, *, force: bool, as_json: bool) -> No
     output.say(f"step {found['step']} ({found['name']}) is in {folder}: {files}, every byte verified")
 
 
-def _refuse(target: Path, force: bool) -> None:
+def _refuse(target: Path, folder: Path, force: bool) -> None:
+    here = Path.cwd()
+    if target == here or target in here.parents:
+        raise UserError(f"{folder} is the folder that you are in, or one around it: name one of its own")
     if target.exists() and not target.is_dir():
         raise UserError(f"{target} is a file: name a folder for the checkpoint")
     if target.is_dir() and not force and any(target.iterdir()):
@@ -180,18 +184,25 @@ def _refuse(target: Path, force: bool) -> None:
 
 
 def _make_room(part: Path, needed: int) -> None:
-    part.mkdir(parents=True, exist_ok=True)
     have = sum(path.stat().st_size for path in part.rglob("*") if path.is_file())
-    free = shutil.disk_usage(part).free
+    room = next(path for path in (part, *part.parents) if path.exists())
+    free = shutil.disk_usage(room).free
     missing = needed - have
     if missing > free:
         raise UserError(f"{part.parent} has {size(free)} free, and the checkpoint needs {size(missing)}")
+    part.mkdir(parents=True, exist_ok=True)
+    if part.is_symlink() or part.stat().st_uid != os.geteuid():  # in /tmp anybody can put one there
+        raise UserError(f"{part} belongs to somebody else: name another folder, or remove it")
 
 
-def _fetch_all(client: Client, name: str, found: Mapping[str, Any], part: Path, moved: Moved) -> None:
-    """What an earlier try has brought is not fetched again."""
+def _fetch_all(
+    client: Client, name: str, found: Mapping[str, Any], part: Path, moved: Moved
+) -> frozenset[Path]:
+    """What an earlier try has brought is not fetched again. All of the checkpoint's files are returned."""
+    whole = set[Path]()
     for item in found["files"]:
         at = fetch.place(item, part, "file")
+        whole.add(at)
         if fetch.is_there(item, at):
             moved(item["size"])
             continue
@@ -203,6 +214,14 @@ def _fetch_all(client: Client, name: str, found: Mapping[str, Any], part: Path, 
                 f"checkpoint {found['name']}: {error}. If it stays so: "
                 f"`outlast checkpoints verify {name}`, and --step takes another one"
             ) from error
+    return frozenset(whole)
+
+
+def _remove_others(part: Path, whole: frozenset[Path]) -> None:
+    """What a try that was broken off has left. Its name proves nothing: a checkpoint may use any."""
+    for path in list(part.rglob("*")):
+        if path not in whole and (path.is_symlink() or not path.is_dir()):
+            path.unlink()
 
 
 def _put_in_place(part: Path, target: Path) -> Path | None:
@@ -212,7 +231,5 @@ def _put_in_place(part: Path, target: Path) -> Path | None:
         names = (target.with_name(f"{target.name}.before-{number}") for number in range(1, BEFORE_MAX))
         aside = next(path for path in names if not path.exists())
         target.rename(aside)
-    for leftover in part.rglob("*.part"):
-        leftover.unlink()
     part.rename(target)
     return aside

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,7 +14,17 @@ from outlast_orchestrator.cli.exits import Refused
 from outlast_orchestrator.core.errors import UserError
 
 READ_BYTES = 4 << 20
+ARRIVING = ".outlast-part"  # ends the name of a file that is not whole yet
 TRIES_MAX = 2  # the second tells bytes that broke on the way from bytes that are broken
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """What the disk refuses is told with its place. Raises UserError."""
+    try:
+        yield
+    except OSError as error:
+        raise UserError(f"{error.filename or folder} can't be written: {error.strerror}") from error
 
 
 def place(item: Mapping[str, Any], folder: Path, what: str) -> Path:
@@ -44,7 +55,7 @@ def fetch(
 ) -> None:
     """`moved` is told of every count of bytes. Raises Refused when what arrives is damaged; OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
+    part = target.with_name(target.name + ARRIVING)
     written = 0
     for _ in range(TRIES_MAX):
         moved(-written)

@@ -102,17 +102,14 @@ def checkpoints(name: str, as_json: bool) -> None:
 
 def outputs(name: str, folder: Path, as_json: bool) -> None:
     """Fetches every output; each appears under its name only when it is whole."""
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file: name a folder for the outputs")
-    with connect() as client:
+    with connect() as client, fetch.writing(folder):
+        if folder.exists() and not folder.is_dir():
+            raise UserError(f"{folder} is a file: name a folder for the outputs")
         answer = client.get(job_path(name, "outputs"))
         listed = answer["outputs"]
-        try:
-            for item in listed:
-                url = job_path(name, "outputs", quote(item["path"]))
-                fetch.fetch(client, url, item, fetch.place(item, folder, "output"))
-        except OSError as error:
-            raise UserError(f"{error.filename or folder} can't be written: {error.strerror}") from error
+        for item in listed:
+            url = job_path(name, "outputs", quote(item["path"]))
+            fetch.fetch(client, url, item, fetch.place(item, folder, "output"))
     if as_json:
         output.result({"folder": str(folder), **answer})
     elif listed:

@@ -21,6 +21,7 @@ from outlast_orchestrator.core.types import Job
 PINS = "pins/"
 TOLD_EVERY_BYTES = 32 << 20  # of a checkpoint that is compared
 NAMES_MAX = 6  # in an error line
+DIGITS_MAX = 18  # of a step
 
 
 def pointer_of(bucket: Bucket, job: Job) -> Pointer | None:
@@ -39,13 +40,17 @@ def choose(pointer: Pointer | None, which: str, job: Job) -> ManifestRef:
     if not which and pointer.head is not None:
         return pointer.head
     by_name = [ref for ref in pointer.kept if ref.name == which]
-    by_step = [ref for ref in pointer.kept if which.isdecimal() and ref.step == int(which)]
+    by_step = [ref for ref in pointer.kept if ref.step == _number(which)]
     if len(by_name or by_step) == 1:
         return (by_name or by_step)[0]
     if by_step:
         names = " or ".join(ref.name for ref in by_step)
         raise UserError(f"{job.name} keeps {len(by_step)} checkpoints of step {which}: name one, {names}")
     raise UserError(f"{job.name} keeps no checkpoint {which!r}: it keeps {_listed(pointer)}")
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= DIGITS_MAX else None
 
 
 def _listed(pointer: Pointer) -> str:
@@ -136,7 +141,7 @@ def pin_answer(bucket: Bucket, job: Job, name: str) -> dict[str, Any]:
         raise UserError(f"{job.name} has no checkpoint yet")
     return {
         "name": name,
-        "step": int(name.split("-")[0]) if name.split("-")[0].isdecimal() else None,
+        "step": _number(name.partition("-")[0]),
         "pin": pin_state(pointer, name, _wishes(bucket)),
         "running": pointer.state is PointerState.RUNNING,
     }
@@ -165,6 +170,10 @@ def wish_no_pin(bucket: Bucket, job: Job, which: str) -> dict[str, Any]:
     else:
         # A wish for what has left can be taken back too.
         name = which if which in mine else choose(pointer, which, job).name
+    if name not in mine and any(wish.startswith(name + HOLDER_SIGN) for wish in wishes):
+        raise UserError(
+            f"checkpoint {name} of {job.name} is pinned by nobody: it is held until the restart from it has begun"
+        )
     if name not in mine and (pointer is None or name not in pointer.pinned):
         raise UserError(f"checkpoint {name} of {job.name} is not pinned")
     bucket.delete(pin_key(name))
