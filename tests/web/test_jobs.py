@@ -90,6 +90,8 @@ def test_the_name_of_a_living_job_is_taken(api: Api) -> None:
         ({"id": "0" * 16, "name": "x", "spec": {"run": "x", "frobnicate": 1}}, "frobnicate"),
         ({"id": "0" * 16, "name": "x", "spec": SPEC, "code": "code/../latest.json"}, "code"),
         ({"id": "0" * 16, "name": "x", "spec": SPEC, "more": 1}, "more"),
+        ({"id": "0" * 16, "name": "../x", "spec": SPEC}, "no name"),
+        ({"id": "0" * 16, "name": "x\x1b[31m", "spec": SPEC}, "no name"),
     ],
 )
 def test_bad_submissions_name_what_is_wrong(api: Api, body: dict[str, Any], says: str) -> None:
@@ -108,6 +110,14 @@ def test_code_goes_nowhere_but_to_a_job_and_its_hash(api: Api) -> None:
 def test_a_body_that_is_too_large_is_refused(api: Api) -> None:
     with api.client() as http:
         answer = http.post("/v1/plan", content=b" " * (JSON_BYTES_MAX + 1))
+    assert answer.status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/v1/jobs/code/restart", "/v1/jobs/code/spec"])
+def test_a_job_that_is_called_code_takes_no_larger_bodies(api: Api, path: str) -> None:
+    """These are read before the token is looked at."""
+    with api.client("none") as http:
+        answer = http.put(path, content=b"[" + b" " * JSON_BYTES_MAX)
     assert answer.status_code == 413
 
 
@@ -226,6 +236,11 @@ def test_events_come_in_order_and_go_on_after_a_number(api: Api) -> None:
     assert _get(api, f"/v1/jobs/gpt/events?after={rest['after']}")["events"] == []
     assert len(_get(api, "/v1/events")["events"]) == 5
     assert [e["why"] for e in _get(api, "/v1/events?last=2")["events"]] == ["word 2", "word 3"]
+
+
+def test_a_number_that_no_store_can_hold_is_bad_input(api: Api) -> None:
+    with api.client() as http:
+        assert http.get(f"/v1/events?after={10**30}").status_code == 400
 
 
 def test_followed_events_wait_for_the_next(api: Api) -> None:

@@ -185,10 +185,20 @@ def test_logs_say_when_nothing_more_can_come(api: Api) -> None:
     assert found.headers["x-outlast-over"] == "yes"
 
 
-@pytest.mark.parametrize(("query", "status"), [("attempt=99", 404), ("attempt=x", 400), ("after=x", 400)])
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("attempt=99", 404),
+        ("attempt=x", 400),
+        ("after=x", 400),
+        ("after=1.boot", 400),
+        ("after=1.boot~x", 400),
+    ],
+)
 def test_bad_places_in_a_log_are_named(api: Api, query: str, status: int) -> None:
     api.attempt(api.job(), 1)
     with api.client() as http:
         answer = http.get(f"/v1/jobs/gpt/logs?{query}")
     assert answer.status_code == status
     assert "\n" not in answer.json()["error"]
+    assert query.startswith("attempt") or "is not a place in a log" in answer.json()["error"]

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from outlast_orchestrator.jobfile.schema import check_name
 
 JOB_ID_BYTES = 8
 JOB_ID = r"^[0-9a-f]{16}$"
 DIGEST = r"^[0-9a-f]{64}$"
+Name = Annotated[str, AfterValidator(check_name)]  # it is printed, and a part of paths
 Line = Annotated[str, Field(max_length=200)]
 CodeKey = Annotated[str, Field(pattern=r"^(code/[0-9a-f]{64})?$")]
 
@@ -18,7 +21,7 @@ class Ask(BaseModel):
 
 
 class PlanAsk(Ask):
-    name: Line
+    name: Name
     spec: dict[str, Any]
 
 
@@ -26,7 +29,7 @@ class SubmitAsk(Ask):
     """`id` is the one that the plan gave: sent twice, after a lost reply, it is still one job."""
 
     id: Annotated[str, Field(pattern=JOB_ID)]
-    name: Line
+    name: Name
     spec: dict[str, Any]
     code: CodeKey = ""
     by: Line = ""

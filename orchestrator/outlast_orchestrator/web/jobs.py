@@ -36,6 +36,7 @@ from outlast_orchestrator.web.status import event_json, offer_json, status, summ
 
 WISH_TRIES = 5  # each loses only to another person's wish in the same moment
 EVENTS_MAX = 1000
+SEQ_MAX = 2**63 - 1  # of the store's numbers
 LOOK_EVERY_S = 0.5  # while following events: how often the store is asked
 
 
@@ -257,7 +258,7 @@ def _event_routes(router: APIRouter, services: Services, desk: JobDesk, hangs: H
     async def events(
         request: Request,
         job: str | None = None,
-        after: Annotated[int, Query(ge=0)] = 0,
+        after: Annotated[int, Query(ge=0, le=SEQ_MAX)] = 0,
         last: Annotated[int, Query(ge=0, le=EVENTS_MAX)] = 0,
         limit: Annotated[int, Query(ge=1, le=EVENTS_MAX)] = EVENTS_MAX,
         wait: Annotated[float, Query(ge=0, le=WAIT_MAX_S)] = 0.0,

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 REPORT_BYTES_MAX = 1 << 20
 JSON_BYTES_MAX = 4 << 20
 CODE_BYTES_MAX = 4 << 30
+_CODE = re.compile(r"/v1/jobs/[^/]+/code/[^/]+")  # the one route that reads no body before it knows who asks
 
 
 def bytes_max(method: str, path: str) -> int:
     if path == "/v1/report":
         return REPORT_BYTES_MAX
-    if method == "PUT" and "/code/" in path:
+    if method == "PUT" and _CODE.fullmatch(path):
         return CODE_BYTES_MAX
     return JSON_BYTES_MAX
 

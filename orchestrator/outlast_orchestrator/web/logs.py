@@ -29,9 +29,10 @@ class Place:
         """Raises ValueError."""
         generation, *boots = text.split(".")
         pairs = [boot.split("~") for boot in boots]
-        if any(len(pair) != 2 for pair in pairs):
-            raise ValueError(f"{text!r} is not a place in a log")
-        return Place(int(generation), tuple((boot, int(number)) for boot, number in pairs))
+        try:
+            return Place(int(generation), tuple((boot, int(number)) for boot, number in pairs))
+        except ValueError as error:
+            raise ValueError(f"{text!r} is not a place in a log") from error
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def read(bucket: Bucket, place: Place, rank: int) -> Piece:
     chunks: dict[str, list[tuple[int, str]]] = {}
     for info in bucket.list(log_prefix(place.generation, rank)):
         boot, _, digits = info.key.rpartition("/")[2].rpartition("-")
-        if digits.isdigit() and int(digits) > seen.get(boot, -1):
+        if digits.isdecimal() and int(digits) > seen.get(boot, -1):
             chunks.setdefault(boot, []).append((int(digits), info.key))
     order = [boot for boot in seen if boot in chunks] + [boot for boot in chunks if boot not in seen]
     body = bytearray()
