@@ -86,9 +86,46 @@ def test_no_token_says_where_it_was_looked_for(outlast: Outlast, api: Api) -> No
     _told(outlast("ps", OUTLAST_URL=api.url), 2, "token", "OUTLAST_TOKEN")
 
 
-@pytest.mark.parametrize("url", ["localhost:80", "ftp://x", "http://"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "localhost:80",
+        "ftp://x",
+        "http://",
+        "http://[::1",
+        "http://127.0.0.1:x",
+        "https://h\x7f",
+        "https://xn--",
+    ]
+    + [f"https://{'a' * 300}"],
+)
 def test_a_url_that_is_none_is_named(outlast: Outlast, url: str) -> None:
-    _told(outlast("ps", OUTLAST_URL=url, OUTLAST_TOKEN="t"), 2, "OUTLAST_URL")
+    result = outlast("ps", OUTLAST_URL=url, OUTLAST_TOKEN="t")
+    _told(result, 2, "OUTLAST_URL")
+    assert len(result.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("url", ["http://192.0.2.1:80", "http://outlast.example"])
+def test_no_token_is_sent_where_others_can_read_it(outlast: Outlast, url: str) -> None:
+    _told(outlast("ps", OUTLAST_URL=url, OUTLAST_TOKEN="t"), 2, "OUTLAST_URL", "TLS")
+
+
+def test_a_password_in_the_url_is_not_repeated(outlast: Outlast) -> None:
+    result = outlast("ps", OUTLAST_URL="https://me:hidden@outlast.example", OUTLAST_TOKEN="t")
+    _told(result, 2, "OUTLAST_TOKEN")
+    assert "hidden" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    "value", ['{"url": "http://127.0.0.1:1", "pid": "y"}', '{"url": 5, "pid": 1}', "[]", "{"]
+)
+def test_a_damaged_note_of_the_server_is_named(outlast: Outlast, tmp_path: Path, value: str) -> None:
+    home = tmp_path / "nobody-home"
+    home.mkdir()
+    (home / "token").write_text("t")
+    (home / "server.json").write_text(value)
+    for words in (["ps"], ["server", "stop"]):
+        _told(outlast(*words), 2, "server.json", "is damaged")
 
 
 def test_a_ca_file_that_is_missing_is_named(outlast: Outlast) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import ipaddress
 import json
 import os
 import socket
@@ -47,14 +48,37 @@ def discover() -> Server:
     url, token = os.environ.get("OUTLAST_URL", ""), os.environ.get("OUTLAST_TOKEN", "")
     ca_file = os.environ.get("OUTLAST_CA_FILE", "")
     if url:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise UserError(f"OUTLAST_URL is {url!r}: write it like https://host:port")
+        _check_url(url)
         return Server(url.rstrip("/"), token or _token(home()), ca_file)
     found = read_server_file(home())
     if found is None:
         raise NoServer(f"no Outlast server is running here ({home()}): {START}")
-    return Server(str(found["url"]).rstrip("/"), token or _token(home()), ca_file, int(found.get("pid", 0)))
+    return Server(found["url"].rstrip("/"), token or _token(home()), ca_file, found["pid"])
+
+
+def _check_url(url: str) -> None:
+    """Raises UserError; a token goes there, so it must not be readable on the way."""
+    try:
+        parts, found = urlsplit(url), httpx.URL(url)
+        if "@" in parts.netloc:
+            raise UserError("OUTLAST_URL has a user or a password in it: leave them out, and set OUTLAST_TOKEN")
+        if parts.scheme not in ("http", "https") or not found.host.encode("idna"):
+            raise UserError(f"OUTLAST_URL is {url!r}: write it like https://host:port")
+    except (ValueError, httpx.InvalidURL) as error:  # UnicodeError, too
+        raise UserError(f"OUTLAST_URL is {url!r}: write it like https://host:port ({error})") from error
+    if parts.scheme == "http" and not _is_here(url):
+        raise UserError(
+            f"OUTLAST_URL is {url!r}: without TLS the token could be read on the way; write https://, "
+            "or lead a tunnel to it on 127.0.0.1"
+        )
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def read_server_file(folder: Path) -> dict[str, Any] | None:
@@ -68,7 +92,7 @@ def read_server_file(folder: Path) -> dict[str, Any] | None:
         raise UserError(f"{path} can't be read: {error.strerror}") from error
     except ValueError as error:
         raise UserError(f"{path} is damaged: delete it, then {START}") from error
-    if not isinstance(value, dict) or not {"url", "pid"} <= set(value):
+    if not isinstance(value, dict) or (type(value.get("url")), type(value.get("pid"))) != (str, int):
         raise UserError(f"{path} is damaged: delete it, then {START}")
     return value
 
@@ -115,13 +139,12 @@ class Client:
                 verify = ssl.create_default_context(cafile=server.ca_file)
             except OSError as error:
                 raise UserError(f"OUTLAST_CA_FILE {server.ca_file} can't be used: {error}") from error
-        local = urlsplit(server.url).hostname in ("127.0.0.1", "::1", "localhost")
         self._http = httpx.Client(
             base_url=server.url,
             headers={"Authorization": f"Bearer {server.token}"},
             timeout=TIMEOUT_S,
             verify=verify,
-            trust_env=not local,  # a proxy has no way to this machine's own loopback
+            trust_env=not _is_here(server.url),  # a proxy has no way to this machine's own loopback
         )
 
     def __enter__(self) -> Client:
