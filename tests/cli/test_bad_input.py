@@ -96,8 +96,8 @@ def test_no_token_says_where_it_was_looked_for(outlast: Outlast, api: Api) -> No
         "http://127.0.0.1:x",
         "https://h\x7f",
         "https://xn--",
-    ]
-    + [f"https://{'a' * 300}"],
+        f"https://{'a' * 300}",
+    ],
 )
 def test_a_url_that_is_none_is_named(outlast: Outlast, url: str) -> None:
     result = outlast("ps", OUTLAST_URL=url, OUTLAST_TOKEN="t")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from urllib.parse import unquote, urlsplit
 
+from outlast.bucket.client import check_url
 from outlast.config import ConfigError
 from outlast.protocol.durations import duration_s
 from outlast.protocol.limits import LEASE_S
@@ -62,6 +63,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str], prog: str) -
         )
     if not given.command:
         raise ConfigError("what to run? Give the command after `--`, e.g. -- python train.py")
+    _check_storage(storage)
     return Options(
         storage=storage,
         name=_name(given.name, storage),
@@ -129,6 +131,14 @@ def _parser(prog: str) -> argparse.ArgumentParser:
         "that the storage does not know")  # fmt: skip
     add("command", nargs="*", metavar="COMMAND", help="after `--`: a command of this folder")
     return parser
+
+
+def _check_storage(storage: str) -> None:
+    try:
+        if "://" in storage:  # else a folder, as it is written in a shell
+            check_url(storage)
+    except ValueError as error:
+        raise ConfigError(f"--storage: {error}") from error
 
 
 def _name(given: str, storage: str) -> str:

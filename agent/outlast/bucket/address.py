@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 _YES = ("1", "true", "yes")
 _NO = ("0", "false", "no", "")
@@ -35,8 +35,10 @@ class Address:
         found = self.text("endpoint")
         if not found:
             return ""
-        parts = urlsplit(found)
-        if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+        parts = split(found)
+        if "@" in parts.netloc:
+            raise ValueError(f"{shown(self.url)!r}: endpoint: keys do not belong into the URL")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{self.url!r}: endpoint is {found!r}: write it like https://host:port")
         if parts.scheme == "http" and not self.flag("allow_http"):
             raise ValueError(
@@ -45,18 +47,36 @@ class Address:
         return found
 
 
+def shown(url: str) -> str:
+    """What may be repeated of a URL that nobody has examined: without a user, a password or settings."""
+    head, slashes, rest = url.partition("?")[0].partition("://")
+    place, slash, path = rest.partition("/")
+    return f"{head}{slashes}{'…' if '@' in place else place}{slash}{path}"
+
+
+def split(url: str) -> SplitResult:
+    """Raises ValueError when it can't be taken apart, or a part of it would be lost."""
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise ValueError(f"{shown(url)!r} is no URL: {error}") from error
+    if parts.fragment:
+        raise ValueError(f"{shown(url)!r}: write a # in a name as %23")
+    return parts
+
+
 def read_address(url: str, known: frozenset[str], example: str) -> Address:
     """`example` shows people how such a URL looks. Raises ValueError."""
-    parts = urlsplit(url)
+    parts = split(url)
     if not parts.netloc or "@" in parts.netloc or ":" in parts.netloc:
-        bare = url.replace(parts.netloc, "…") if "@" in parts.netloc else url
-        raise ValueError(f"{bare!r}: write {example}; keys do not belong into the URL")
+        raise ValueError(f"{shown(url)!r}: write {example}; keys do not belong into the URL")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if SECRETS & {name.lower() for name in query}:
         raise ValueError(
-            f"{url.partition('?')[0]!r}: a signature does not belong into the URL, where others see it"
+            f"{shown(url)!r}: a signature does not belong into the URL, where others see it"
         )
     unknown = sorted(set(query) - known)
     if unknown:
-        raise ValueError(f"{url!r}: unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}")
+        told = f"unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}"
+        raise ValueError(f"{shown(url)!r}: {told}. Keys do not belong into the URL")
     return Address(url, parts.netloc, unquote(parts.path).strip("/"), query)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore
 
-from outlast.bucket.address import Address, read_address
+from outlast.bucket.address import Address, read_address, shown, split
 from outlast.bucket.dialect import Dialect, short
 from outlast.bucket.obstore_client import ObjectStoreBucket, Reach, check_options
 
@@ -45,11 +45,11 @@ _DENIED = frozenset(
 
 def web_address(url: str) -> Address:
     """The address behind a web URL, as the portal shows it. Raises ValueError."""
-    parts = urlsplit(url)
+    parts = split(url)
     account = parts.netloc.removesuffix(DOMAIN)
     container, _, prefix = unquote(parts.path).lstrip("/").partition("/")
-    if parts.scheme != "https" or account == parts.netloc or not container:
-        bare = url.partition("?")[0]
+    if parts.scheme != "https" or account == parts.netloc or "@" in account or not container:
+        bare = shown(url)
         raise ValueError(
             f"{bare!r}: write {WEB_EXAMPLE}; a store that speaks S3: s3://bucket?endpoint={bare}"
         )

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
 from outlast.bucket import blobs, gcs, s3
-from outlast.bucket.address import Address, read_address
+from outlast.bucket.address import Address, read_address, shown, split
 from outlast.bucket.folder import FolderBucket
 from outlast.bucket.keys import TooBig, check_key
-from outlast.ports import Blob, Bucket, ObjectInfo, Source
+from outlast.ports import Blob, Bucket, Denied, ObjectInfo, Source
 
-__all__ = ["TooBig", "check_key", "open_bucket", "scoped"]
+__all__ = ["TooBig", "check_key", "check_url", "open_bucket", "scoped"]
 
 _OTHER_NAMES = {"azure": "az", "abfs": "az", "abfss": "az", "gcs": "gs", "s3a": "s3"}
 _KINDS = f"{s3.EXAMPLE}, {gcs.EXAMPLE}, {blobs.EXAMPLE} or file:///absolute/path"
@@ -29,16 +29,30 @@ def open_bucket(url: str, prefix: str = "", options: Mapping[str, str] = Mapping
     environment and of the machine are used. Raises ValueError when the URL is not one, or a setting
     can't be.
     """
-    if url.startswith("/"):
-        return _narrow(FolderBucket(url), prefix)
-    parts = urlsplit(url)
-    if parts.scheme == "file":
-        path = unquote(parts.path)
-        if parts.netloc not in ("", "localhost") or not path.startswith("/"):
-            raise ValueError(f"{url!r}: write a folder as file:///absolute/path")
-        return _narrow(FolderBucket(path), prefix)
-    address, opener = _address(url, parts.scheme)
+    folder = _folder(url)
+    if folder:
+        return _narrow(FolderBucket(folder), prefix)
+    address, opener = _address(url, split(url).scheme)
     return _narrow(opener(address, options), _joined(address.prefix, prefix))
+
+
+def check_url(url: str) -> None:
+    """Raises ValueError when no bucket can have this URL; what only its own settings show is left out."""
+    if not _folder(url):
+        _address(url, split(url).scheme)
+
+
+def _folder(url: str) -> str:
+    """The path, when a folder is meant. Raises ValueError."""
+    if url.startswith("/"):
+        return url
+    parts = split(url)
+    if parts.scheme != "file":
+        return ""
+    path = unquote(parts.path)
+    if parts.netloc not in ("", "localhost") or not path.startswith("/") or parts.query:
+        raise ValueError(f"{url!r}: write a folder as file:///absolute/path")
+    return path
 
 
 def _address(url: str, scheme: str) -> tuple[Address, Callable[[Address, Mapping[str, str]], Bucket]]:
@@ -51,7 +65,7 @@ def _address(url: str, scheme: str) -> tuple[Address, Callable[[Address, Mapping
     if scheme in ("http", "https"):
         return blobs.web_address(url), blobs.open_blobs
     hint = f"write it as {_OTHER_NAMES[scheme]}://" if scheme in _OTHER_NAMES else f"write {_KINDS}"
-    raise ValueError(f"{url!r} is not a bucket: {hint}")
+    raise ValueError(f"{shown(url)!r} is not a bucket: {hint}")
 
 
 def _joined(path: str, prefix: str) -> str:
@@ -60,7 +74,11 @@ def _joined(path: str, prefix: str) -> str:
 
 
 def _narrow(bucket: Bucket, prefix: str) -> Bucket:
-    return scoped(bucket, prefix) if prefix.strip("/") else bucket
+    """Raises ValueError for a prefix that no key may have."""
+    try:
+        return scoped(bucket, prefix) if prefix.strip("/") else bucket
+    except Denied as error:
+        raise ValueError(str(error)) from error
 
 
 def beneath(bucket: Bucket) -> tuple[Bucket, str]:

@@ -61,7 +61,7 @@ def _check_url(url: str) -> None:
     try:
         parts, found = urlsplit(url), httpx.URL(url)
         if "@" in parts.netloc:
-            raise UserError("OUTLAST_URL has a user or a password in it: leave them out, and set OUTLAST_TOKEN")
+            raise UserError("OUTLAST_URL has a user or a password in it: leave them out; set OUTLAST_TOKEN")
         if parts.scheme not in ("http", "https") or not found.host.encode("idna"):
             raise UserError(f"OUTLAST_URL is {url!r}: write it like https://host:port")
     except (ValueError, httpx.InvalidURL) as error:  # UnicodeError, too

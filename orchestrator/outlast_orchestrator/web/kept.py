@@ -172,7 +172,7 @@ def wish_no_pin(bucket: Bucket, job: Job, which: str) -> dict[str, Any]:
         name = which if which in mine else choose(pointer, which, job).name
     if name not in mine and any(wish.startswith(name + HOLDER_SIGN) for wish in wishes):
         raise UserError(
-            f"checkpoint {name} of {job.name} is pinned by nobody: it is held until the restart from it has begun"
+            f"checkpoint {name} of {job.name} is not pinned: it is held until the restart from it has begun"
         )
     if name not in mine and (pointer is None or name not in pointer.pinned):
         raise UserError(f"checkpoint {name} of {job.name} is not pinned")

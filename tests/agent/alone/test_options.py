@@ -38,6 +38,8 @@ def test_one_word_is_a_shell_command_and_the_storage_may_stand_in_the_environmen
         (["--", "true"], "--storage"),
         (["--storage", "s3://b"], "after `--`"),
         (["--storage", "s3://b", "--", "true"], "--name"),
+        (["--storage", "ftp://b", "--", "true"], "'ftp://b' is not a bucket"),
+        (["--storage", "s3://b?token=t", "--", "true"], "Keys do not belong"),
         (["--storage", "s3://b/x", "--name", "a/b", "--", "true"], "no path"),
         (["--storage", "s3://b/x", "--dir", "/abs", "--", "true"], "inside this folder"),
         (["--storage", "s3://b/x", "--dir", "a/../..", "--", "true"], "inside this folder"),
