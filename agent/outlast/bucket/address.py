@@ -72,9 +72,7 @@ def read_address(url: str, known: frozenset[str], example: str) -> Address:
         raise ValueError(f"{shown(url)!r}: write {example}; keys do not belong into the URL")
     query = dict(parse_qsl(parts.query, keep_blank_values=True))
     if SECRETS & {name.lower() for name in query}:
-        raise ValueError(
-            f"{shown(url)!r}: a signature does not belong into the URL, where others see it"
-        )
+        raise ValueError(f"{shown(url)!r}: a signature does not belong into the URL, where others see it")
     unknown = sorted(set(query) - known)
     if unknown:
         told = f"unknown {', '.join(unknown)}; known are {', '.join(sorted(known))}"

@@ -7,6 +7,7 @@ index counts. So an attempt that was frozen for an hour can spoil nothing when i
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from outlast.ports import Bucket, Missing
 from outlast.protocol.codec import FormatError, dump, load
@@ -52,7 +53,7 @@ def newest_index(bucket: Bucket) -> OutputIndex | None:
     generations = [
         int(number)
         for info in bucket.list(INDEX)
-        if (number := info.key.removeprefix(INDEX).removesuffix(".json")).isdigit()
+        if (number := info.key.removeprefix(INDEX).removesuffix(".json")).isdecimal()
     ]
     if not generations:
         return None
@@ -63,7 +64,15 @@ def newest_index(bucket: Bucket) -> OutputIndex | None:
         raise BadIndex(f"{key}: {error}") from error
     if index.format != FORMAT:
         raise BadIndex(f"{key}: format {index.format} is not {FORMAT}; use a newer version")
+    for entry in index.files:
+        if _leads_out(entry.path):
+            raise BadIndex(f"{key}: the output {entry.path!r} leads out of its folder")
     return index
+
+
+def _leads_out(path: str) -> bool:
+    pure = PurePosixPath(path)
+    return not pure.parts or pure.is_absolute() or ".." in pure.parts or "\0" in path
 
 
 def write_index(bucket: Bucket, index: OutputIndex) -> None:

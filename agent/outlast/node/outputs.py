@@ -77,7 +77,7 @@ class FolderOutputs:
         pure = PurePosixPath(path)
         root = self._folder()
         target = root / pure
-        inside = os.path.realpath(target.parent).startswith(os.path.realpath(root))
+        inside = Path(os.path.realpath(target.parent)).is_relative_to(os.path.realpath(root))
         if pure.is_absolute() or ".." in pure.parts or not inside:
             raise NodeTrouble("outputs", f"the output {path!r} leads out of the working folder", fatal=True)
         return target

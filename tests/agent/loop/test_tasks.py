@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+import pytest
 from tests.agent.loop.scene import WORK, pointer
 from tests.fakes.bucket import Fault, MemoryBucket
 
 from outlast.bucket.outcomes import Fenced, Mine, Stop
-from outlast.bucket.outputs import FORMAT, OutputIndex, newest_index, write_index
+from outlast.bucket.outputs import FORMAT, BadIndex, OutputEntry, OutputIndex, newest_index, write_index
 from outlast.clock import SystemRuntime
 from outlast.lease import LeasedBucket
 from outlast.news import Looked, News, OutputsFinished, StraySeen, Trouble, Wrote
@@ -192,6 +193,15 @@ def test_the_highest_generations_index_counts() -> None:
         )
         heard(mailbox)
     assert _sizes(bucket) == {"a.csv": 3}
+
+
+@pytest.mark.parametrize("path", ["../x", "/etc/x", "a/../../x", "", ".", "a\0b"])
+def test_an_index_that_leads_out_of_the_folder_is_refused_as_a_whole(path: str) -> None:
+    """Whoever can write to the bucket must not choose where files of a node, or of a person, come to lie."""
+    bucket = MemoryBucket()
+    write_index(bucket, OutputIndex(FORMAT, 1, (OutputEntry(path, "outputs/.objects/x", 1, "xxh3-128:0"),)))
+    with pytest.raises(BadIndex, match="leads out"):
+        newest_index(bucket)
 
 
 def _sizes(bucket: MemoryBucket) -> dict[str, int]:

@@ -97,11 +97,13 @@ def test_a_setup_that_is_called_off_ends_with_its_tree(home: Home) -> None:
         workplace.prepare(Work("n", "o", 1, "true", setup="setsid sleep 1000 & sleep 1000"), lambda: True)
 
 
-@pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "link/x"])
+@pytest.mark.parametrize("path", ["../x", "/x", "a/../../x", "link/x", "beside/x"])
 def test_an_output_that_leads_out_is_refused(tmp_path: Path, path: str) -> None:
     root = tmp_path / "work"
-    root.mkdir()
+    for folder in (root, tmp_path / "work-of-another"):
+        folder.mkdir()
     (root / "link").symlink_to(tmp_path)
+    (root / "beside").symlink_to(tmp_path / "work-of-another")
     outputs = FolderOutputs(SystemRuntime(), lambda: root)
     with pytest.raises(NodeTrouble, match="leads out"):
         outputs.write(path, [b"x"])
