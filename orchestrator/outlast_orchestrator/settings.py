@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
+import ipaddress
 import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from outlast.protocol.limits import FENCED_OFF_S, LEASE_MARGIN_S, LEASE_S, OVER_OFF_S, SILENT_AFTER_S
 from outlast_orchestrator.core.errors import UserError
@@ -19,6 +22,23 @@ from outlast_orchestrator.core.view import Limits
 FILE = "controller.yaml"
 ENVIRONMENT = "OUTLAST_"  # OUTLAST_PORT=8443 and so on, for every key of one value
 _ONE_VALUE = ("store", "storage", "host", "port", "api_url", "cert_file", "key_file", "leader_ttl_s")
+
+
+def _check_api_url(url: str) -> str:
+    """Every node sends its token there."""
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc):
+        raise ValueError("is no address; write it like https://host:port")
+    if parts.scheme == "http" and not _loopback(parts.hostname or ""):
+        raise ValueError("without TLS the nodes' tokens could be read on the way; write https://host:port")
+    return url
+
+
+def _loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 ON_THE_MACHINE = {"install_limit_s", "hung_after_s", "over_off_s", "fenced_off_s"}
@@ -57,7 +77,7 @@ class Settings(BaseModel):
     storage: str = ""  # "": a folder in the home folder
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65_535)
-    api_url: str = ""  # "": the address that is listened on
+    api_url: Annotated[str, AfterValidator(_check_api_url)] = ""  # "": the address that is listened on
     cert_file: Path | None = None
     key_file: Path | None = None
     providers: dict[str, dict[str, Any]] | None = None  # by cloud; null: those that need no account
@@ -94,10 +114,35 @@ def load_settings(home: Path | None = None, environment: Mapping[str, str] = os.
         return Settings(home=folder, **values)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        source = sources.get(str(first["loc"][0]), str(file))
+        path = [str(part) for part in first["loc"]]
+        source = sources.get(path[0], str(file))
+        if source == str(file) and (line := _line(file, path)):
+            source += f":{line}"
         unknown = first["type"] == "extra_forbidden"
-        raise UserError(f"{source}: {key}: {'no such key' if unknown else first['msg']}") from error
+        told = f"no such key; {_nearest(path)}" if unknown else first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{source}: {'.'.join(path)}: {told}") from error
+
+
+def _nearest(path: list[str]) -> str:
+    known = sorted((LimitSettings if len(path) > 1 else Settings).model_fields.keys() - {"home"})
+    close = difflib.get_close_matches(path[-1], known, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+
+
+def _line(file: Path, path: list[str]) -> int:
+    """Where in the file the key stands, or what it would stand in; 0: nowhere."""
+    try:
+        node = yaml.compose(file.read_text("utf-8"), Loader=yaml.SafeLoader)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return 0
+    line = 0
+    for part in path:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        found = [(key, value) for key, value in pairs if key.value == part]
+        if not found:
+            break
+        line, node = found[-1][0].start_mark.line + 1, found[-1][1]
+    return line
 
 
 def remember_storage(home: Path, url: str) -> Path:

@@ -10,7 +10,8 @@ from tests.cli.conftest import Outlast
 from tests.e2e.stage import one_line
 from tests.fakes.api import Api
 
-from outlast.protocol.objects import PointerState, pin_key
+from outlast.bucket.manifest import hash_bytes
+from outlast.protocol.objects import ManifestRef, PointerState, pin_key
 from outlast_orchestrator.cli.exits import Exit
 
 
@@ -162,3 +163,23 @@ def test_what_is_held_for_a_restart_is_told_as_that(api: Api, outlast: Outlast) 
     assert mine.exit_code == 0
     assert mine.stdout.startswith("unpinned: step 100")
     assert "still held" in mine.stdout
+
+
+def test_what_a_bucket_says_is_never_obeyed_by_the_terminal(api: Api, outlast: Outlast) -> None:
+    job = api.job()
+    (ref,) = api.keep(job, 100, more={"a\x9b2Jb": b"gone"})
+    bucket = api.bucket(job.id)
+    told = {"gate": "\x1b[2Jfine", "kind": "[red]files", "at": "\x1b]0;mine\x07"}
+    body = json.dumps(json.loads(bucket.get(ref.key).body) | told).encode()
+    bucket.put(ref.key, body)
+    api.point(job, (ManifestRef(ref.key, hash_bytes(body), 100),), PointerState.ENDED)
+    bucket.delete(f"checkpoints/{ref.name}/a\x9b2Jb")
+    listed = outlast("checkpoints", "ls", "gpt", api=api)
+    assert "fine" in listed.stdout
+    assert "[red]files" in listed.stdout
+    verified = outlast("checkpoints", "verify", "gpt", api=api)
+    assert verified.stdout.startswith("DAMAGED")
+    got = outlast("checkpoints", "get", "gpt", "it", api=api)
+    assert got.exit_code == Exit.REFUSED
+    for shown in (listed.output, verified.output, got.output):
+        assert all(character.isprintable() or character == "\n" for character in shown), shown

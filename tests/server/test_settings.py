@@ -40,11 +40,16 @@ def test_the_home_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (b"prot: 1", "prot: no such key"),
+        (b"store: ''\nprot: 1", "controller.yaml:2: prot: no such key; did you mean port?"),
+        (b"frobnicate: 1", "controller.yaml:1: frobnicate: no such key; there are api_url, "),
         (b"port: many", "port: "),
         (b"port: 70000", "port: "),
         (b"limits: {lease_s: -1}", "limits.lease_s: "),
-        (b"limits: {lease: 1}", "limits.lease: no such key"),
+        (b"limits:\n  lease: 1", "controller.yaml:2: limits.lease: no such key; did you mean lease_s?"),
+        (b"limits: 5", "controller.yaml:1: limits: "),
+        (b"api_url: nodes-go-here", "api_url: is no address; write it like https://host:port"),
+        (b"api_url: http://[::1", "api_url: "),
+        (b"api_url: http://outlast.example:80", "api_url: without TLS"),
         (b"- a\n- b\n", "found a list"),
         (b"a: [1", "not YAML"),
         (b"\xff\xfe\x00", "can't be read"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import Any
 
 import pytest
@@ -67,3 +69,12 @@ def test_the_command_that_mends_keeps_the_rules_that_are_there() -> None:
     assert '"ID":"outlast"' in mend
     assert '"NoncurrentVersionExpiration":{"NoncurrentDays":1}' in mend
     assert '"Prefix":"ml/jobs/"' in mend
+
+
+def test_the_command_that_mends_runs_nothing_else() -> None:
+    """A rule's name is somebody else's word, and the command is made to be pasted."""
+    rule = _rule("it's; rm -rf ~ #/", ID="'$(rm -rf ~)'", **EXPIRE)
+    mend = _judge(rule)["unfinished uploads"].mend
+    *words, text = shlex.split(mend)
+    assert words[-1] == "--lifecycle-configuration"
+    assert rule in json.loads(text)["Rules"]

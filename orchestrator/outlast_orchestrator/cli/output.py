@@ -9,6 +9,8 @@ from typing import Any
 
 import typer
 
+from outlast_orchestrator.cli.words import one_line
+
 
 def result(value: Mapping[str, Any]) -> None:
     """One JSON object on stdout."""
@@ -16,12 +18,17 @@ def result(value: Mapping[str, Any]) -> None:
 
 
 def say(text: str) -> None:
-    typer.echo(text)
+    typer.echo(_printable(text))
 
 
 def note(text: str) -> None:
     """Beside the result: what is going on, or went wrong."""
-    typer.echo(text, err=True)
+    typer.echo(_printable(text), err=True)
+
+
+def _printable(text: str) -> str:
+    """What came from a node, a bucket or a server may hold anything; the lines stay lines."""
+    return "\n".join(one_line(line) for line in text.split("\n"))
 
 
 def raw(body: bytes) -> None:

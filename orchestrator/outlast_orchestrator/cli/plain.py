@@ -7,6 +7,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from outlast_orchestrator.cli import output
 from outlast_orchestrator.cli.exits import exit_code
 from outlast_orchestrator.core.errors import OutlastError
 
@@ -18,7 +19,7 @@ class OneLineErrors(TyperGroup):
         try:
             return super().invoke(ctx)
         except OutlastError as error:
-            typer.echo(f"outlast: {error}", err=True)
+            output.note(f"outlast: {error}")
             raise typer.Exit(exit_code(error)) from None
 
 

@@ -79,7 +79,7 @@ def status_view(job: Mapping[str, Any], show: Console) -> None:
         ("why", escape(one_line(job["why"])) or "-"),
         ("step", _number(job["step"])),
         ("checkpoint", _durable(job["durable"])),
-        ("saving", escape(saving_text(job.get("saving")))),
+        ("saving", escape(one_line(saving_text(job.get("saving"))))),
         *(("fit", escape(one_line(text))) for text in job.get("fit", ())),
         ("cost", f"{usd(cost['usd'])} so far; on demand {usd(cost['on_demand_usd'])}"),
         ("submitted", ago(job["submitted_age_s"])),
@@ -201,7 +201,7 @@ def checkpoints_table(checkpoints: Sequence[Mapping[str, Any]]) -> Table:
         marks = [word for word in ("head", "final", "pinned") if c.get(word)]
         told = c["problem"] or "; ".join(x for x in (", ".join(marks), c.get("gate") or "") if x)
         made = (c.get("at") or "-", size(c["bytes"]) if "bytes" in c else "-", c.get("kind") or "-")
-        rows.append([str(c["step"]), c["name"], *map(escape, made), escape(told)])
+        rows.append([str(c["step"]), *(escape(one_line(text)) for text in (c["name"], *made, told))])
     return table("", ["STEP", "NAME", "MADE", "SIZE", "KIND", "NOTES"], rows)
 
 

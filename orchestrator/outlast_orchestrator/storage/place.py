@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from shlex import quote
 from urllib.parse import unquote, urlsplit
 
 from outlast.bucket.client import beneath, open_bucket
@@ -43,7 +44,7 @@ class Place:
                 'az role assignment create --role "Storage Blob Data Contributor" --assignee NAME '
                 f"--scope .../storageAccounts/ACCOUNT/blobServices/default/containers/{self.name}"
             )
-        return f"chown it to the user that runs the server and the agents: chown -R NAME {self.name}"
+        return f"chown it to the user that runs the server and the agents: chown -R NAME {quote(self.name)}"
 
 
 def open_place(url: str, options: Mapping[str, str]) -> Place:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from shlex import quote
 
 from outlast.bucket.probe import PROBE_PREFIX, BucketRefused, probe
 from outlast.bucket.transfer import PART_BYTES
@@ -167,7 +168,7 @@ def space(place: Place) -> Finding:
     try:
         found = os.statvfs(place.name)
     except OSError as error:
-        return bad("space", f"{place.name}: {error.strerror}", f"mkdir -p {place.name}, or mount it")
+        return bad("space", f"{place.name}: {error.strerror}", f"mkdir -p {quote(place.name)}, or mount it")
     free_gb = found.f_bavail * found.f_frsize / 1e9
     if free_gb < SPACE_GB_MIN:
         return warn(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -75,12 +76,10 @@ def _rule(prefix: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
 
 def _command(bucket: str, endpoint: str, rules: Sequence[Rule]) -> str:
     """It replaces all rules, so those that are there are in it."""
-    at = f" --endpoint-url {endpoint}" if endpoint else ""
+    at = ["--endpoint-url", endpoint] if endpoint else []
     text = json.dumps({"Rules": list(rules)}, separators=(",", ":"), default=str)
-    return (
-        f"aws s3api put-bucket-lifecycle-configuration --bucket {bucket}{at} "
-        f"--lifecycle-configuration '{text}'"
-    )
+    words = ["aws", "s3api", "put-bucket-lifecycle-configuration", "--bucket", bucket, *at]
+    return shlex.join([*words, "--lifecycle-configuration", text])  # rules are named by others
 
 
 def _filter(rule: Rule) -> Mapping[str, Any]:
