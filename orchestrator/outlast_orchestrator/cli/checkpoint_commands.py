@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from outlast_orchestrator.cli.arguments import JobArgument, Json
 from outlast_orchestrator.cli.plain import PLAIN
+
+
+def _step(default: str) -> Any:
+    return typer.Option("--step", metavar="STEP", help=f"A step or a name; default: {default}.")
+
+
+AllSteps = Annotated[str, _step("all that is kept")]
+Newest = Annotated[str, _step("the newest")]
+OnlyPin = Annotated[str, _step("the only pin")]
 
 checkpoints_app = typer.Typer(help="A job's checkpoints.", **PLAIN)
 
@@ -22,13 +31,7 @@ def checkpoints_ls(job: JobArgument, as_json: Json = False) -> None:
 
 
 @checkpoints_app.command("verify")
-def checkpoints_verify(
-    job: JobArgument,
-    step: Annotated[
-        str, typer.Option("--step", metavar="STEP", help="A step or a name; default: all that is kept.")
-    ] = "",
-    as_json: Json = False,
-) -> None:
+def checkpoints_verify(job: JobArgument, step: AllSteps = "", as_json: Json = False) -> None:
     """Compare every byte in the bucket with its hash, and say what a resume would take."""
     from outlast_orchestrator.cli import checkpoints
 
@@ -36,13 +39,7 @@ def checkpoints_verify(
 
 
 @checkpoints_app.command("pin")
-def checkpoints_pin(
-    job: JobArgument,
-    step: Annotated[
-        str, typer.Option("--step", metavar="STEP", help="A step or a name; default: the newest.")
-    ] = "",
-    as_json: Json = False,
-) -> None:
+def checkpoints_pin(job: JobArgument, step: Newest = "", as_json: Json = False) -> None:
     """Keep a checkpoint, whatever is saved later."""
     from outlast_orchestrator.cli import checkpoints
 
@@ -50,13 +47,7 @@ def checkpoints_pin(
 
 
 @checkpoints_app.command("unpin")
-def checkpoints_unpin(
-    job: JobArgument,
-    step: Annotated[
-        str, typer.Option("--step", metavar="STEP", help="A step or a name; default: the only pin.")
-    ] = "",
-    as_json: Json = False,
-) -> None:
+def checkpoints_unpin(job: JobArgument, step: OnlyPin = "", as_json: Json = False) -> None:
     """Let a pinned checkpoint go when its turn comes."""
     from outlast_orchestrator.cli import checkpoints
 
@@ -67,9 +58,7 @@ def checkpoints_unpin(
 def checkpoints_get(
     job: JobArgument,
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to put it.")],
-    step: Annotated[
-        str, typer.Option("--step", metavar="STEP", help="A step or a name; default: the newest.")
-    ] = "",
+    step: Newest = "",
     force: Annotated[
         bool, typer.Option("-f", "--force", help="Also when DIR holds something: that is moved aside.")
     ] = False,
