@@ -42,7 +42,9 @@ WRONG = [
     ("nodes: 65", 2, "nodes: at most 64 machines can train one job together"),
     ("checkpoint: {parts: all}", 2, "checkpoint.parts: "),
     ("secrets: [A]", 2, "secrets: not yet: "),
-    ("max_duration: 30", 2, "max_duration: expected text, found 30; put quotes round it, and a unit"),
+    ("max_duration: 30", 2, "max_duration: expected text, found 30; put quotes round it and give it a unit"),
+    ("name: 30", 2, "name: expected text, found 30; put quotes round it"),
+    ("retry: {exit_codes: {fatal: [2], retryable: [2]}}", 2, "2 is in fatal and in retryable"),
     ("max_duration: 30 minutes", 2, "max_duration: '30 minutes' is not a duration; write for instance 45s"),
     ("max_duration: 0s", 2, "max_duration: a duration must be longer than nothing"),
     ("setup: [a]", 2, "setup: expected text, found ['a']"),
@@ -92,6 +94,14 @@ def test_a_mistake_gets_one_line_with_its_place(tmp_path: Path, text: str, line:
     assert message in told
 
 
+@pytest.mark.parametrize("text", ["off", "{'*.bn': off, '*': warn}", "'off'"])
+def test_off_needs_no_quotes(tmp_path: Path, text: str) -> None:
+    """It is one of three words that people are told to write, and YAML takes it for false."""
+    spec = _load(tmp_path, f"run: 'true'\ncheckpoint: {{health: {text}}}\n").spec
+    assert next(iter(spec.checkpoint.health.values())) == "off"
+    assert parse_spec(json.loads(spec.model_dump_json())) == spec
+
+
 def test_the_first_mistake_is_told_and_the_others_are_counted(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"job\.yaml:2: nodes: .*\(and 2 more\)$"):
         _load(tmp_path, "run: 'true'\nnodes: x\nbogus: 1\nnotify: me\n")
@@ -107,7 +117,7 @@ BAD_FILES = [
     (b"- run: a\n", "is a list; a job file holds keys"),
     (b"just words", "is a single value"),
     (b"name: x\n", "run: is missing; write the command that trains"),
-    (b"run:\n", "run: has no value"),
+    (b"run:\n", "run: is missing; write the command that trains"),
     (b"run: ' '\n", "run: is empty; write a shell command"),
     (b"run: " + b"x" * BYTES_MAX, "is larger than 256 KiB"),
     (b"[" * 5000, "is nested too deeply"),

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from outlast_orchestrator.jobfile.schema import KEYS, NODES_MAX, NOT_YET, SECTIONS, Spec
+from outlast_orchestrator.jobfile.schema import DURATIONS, KEYS, NODES_MAX, NOT_YET, SECTIONS, Spec
 
 Path = tuple[str | int, ...]
 
@@ -85,14 +85,14 @@ _EXPECTED = {
 
 def _explain(details: ErrorDetails) -> str:
     kind, found, context = details["type"], details["input"], details.get("ctx", {})
-    if kind == "missing":
+    if kind == "missing" or (found is None and details["loc"] == ("run",)):
         return "is missing; write the command that trains, e.g. `run: python train.py`"
     if kind == "value_error":
         return str(context["error"])
     if kind in _EXPECTED:
         if found is None and details["loc"][0] == "env":
             return f"has no value; write one here, or give it with -e {details['loc'][-1]}=…"
-        return _wrong_type(kind, found)
+        return _wrong_type(kind, found, str(details["loc"][-1]))
     if kind == "finite_number":
         return "must be a finite number"
     if kind == "literal_error":
@@ -105,10 +105,11 @@ def _explain(details: ErrorDetails) -> str:
     return f"{str(found)[:40]!r} does not fit: {details['msg']}"
 
 
-def _wrong_type(kind: str, found: Any) -> str:
+def _wrong_type(kind: str, found: Any, name: str) -> str:
     if found is None:
         return f"has no value; write {_EXPECTED[kind]}, or leave the key out"
     shown = {True: "true", False: "false"}[found] if isinstance(found, bool) else repr(found)[:40]
     if kind == "string_type" and isinstance(found, int | float):
-        return f"expected text, found {shown}; put quotes round it, and a unit if it is a duration (30m)"
+        unit = " and give it a unit (30m)" if name in DURATIONS else ""
+        return f"expected text, found {shown}; put quotes round it{unit}"
     return f"expected {_EXPECTED[kind]}, found {shown}"

@@ -5,12 +5,22 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, StrictStr
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StrictStr,
+    model_validator,
+)
 
 from outlast.protocol.durations import duration_s
 
 NODES_MAX = 64
 AUTO = "auto"  # of checkpoint.every
+DURATIONS = ("every", "max_duration")
 
 # Keys that are promised and not here yet. Taking and ignoring one would be a lie.
 NOT_YET: dict[str, str] = {
@@ -121,10 +131,11 @@ def _check_resume_args(text: str) -> str:
 
 
 def _check_health(value: Any) -> Any:
-    """One word for all tensors, or words by pattern."""
-    found = {"*": value} if isinstance(value, str) else value
+    """One word for all tensors, or words by pattern. YAML reads a bare `off` as false."""
+    found = {"*": value} if isinstance(value, str) or value is False else value
     if not isinstance(found, dict):
         raise ValueError(f"is {value!r}; write quarantine, warn or off, or patterns with one of these each")
+    found = {pattern: "off" if mode is False else mode for pattern, mode in found.items()}
     for pattern, mode in found.items():
         if mode not in _HEALTH:
             raise ValueError(f"{pattern}: {mode!r} is none of {', '.join(_HEALTH)}")
@@ -183,6 +194,13 @@ class Checkpoint(Section):
 class ExitCodes(Section):
     fatal: tuple[ExitCode, ...] = ()
     retryable: tuple[ExitCode, ...] = ()
+
+    @model_validator(mode="after")
+    def _one_meaning(self) -> ExitCodes:
+        both = sorted({*self.fatal} & {*self.retryable})
+        if both:
+            raise ValueError(f"{both[0]} is in fatal and in retryable; keep it in one of them")
+        return self
 
 
 class Retry(Section):
