@@ -249,3 +249,16 @@ def test_a_script_that_is_not_there(tmp_path: Path) -> None:
         begin(tmp_path / "none.py")
     with pytest.raises(UserError, match="is a folder"):
         begin(tmp_path)
+
+
+def test_a_name_that_is_no_text_is_said_to_be_none(tmp_path: Path) -> None:
+    script = tmp_path / "tr\udcffain.py"
+    script.touch()
+    with pytest.raises(UserError, match="rename it"):
+        begin(script)
+    assert list(tmp_path.iterdir()) == [script]
+
+
+def test_a_name_that_begins_like_an_option_is_no_option(tmp_path: Path) -> None:
+    _, job = begun(tmp_path, "print(1)\n", "-x.py")
+    assert job.spec.run == "python ./-x.py"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from outlast_orchestrator.cli import output
 from outlast_orchestrator.cli.words import one_line
@@ -28,4 +29,5 @@ def init(script: Path, force: bool, as_json: bool) -> None:
     for note in draft.to_do:
         output.note(f"  to do: {one_line(note)}")
     output.say(f"{begun.file}: {draft.framework or 'no framework was recognised'}")
-    output.note(f"next: `outlast plan {begun.file}`, `outlast submit {begun.file}`")
+    file = quote(str(begun.file))
+    output.note(f"next: `outlast plan {file}`, `outlast submit {file}`")

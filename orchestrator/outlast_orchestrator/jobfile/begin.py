@@ -37,6 +37,8 @@ def begin(script: Path, *, force: bool = False) -> Begun:
     if not script.is_file():
         what = "is a folder; name the script in it" if script.is_dir() else "there is no such file"
         raise UserError(f"{script}: {what}")
+    if not script.name.isprintable():  # it becomes a part of a command, in a file in UTF-8
+        raise UserError(f"{script}: the name holds what is no text; rename it")
     if file.exists() and not force:
         raise UserError(f"{file}: is there already; give -f to replace it")
     draft = recognise(read_scripts(script)) if script.suffix == ".py" else recognise(())
@@ -140,8 +142,9 @@ def render(script: Path, draft: Draft) -> str:
 
 def _command(script: Path, draft: Draft) -> str:
     program = "python" if script.suffix == ".py" else "bash" if script.suffix == ".sh" else "./"
-    name = shlex.quote(script.name)
-    words = f"./{name}" if program == "./" else f"{program} {name}"
+    own = program == "./" or script.name.startswith("-")  # a program takes that for an option
+    name = shlex.quote(f"./{script.name}" if own else script.name)
+    words = name if program == "./" else f"{program} {name}"
     return f"{words} {draft.arguments}" if draft.arguments else words
 
 
