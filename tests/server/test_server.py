@@ -82,8 +82,12 @@ def health(about: dict[str, Any]) -> dict[str, Any]:
 def test_it_listens_says_so_and_ends_cleanly(servers: Servers) -> None:
     process, about = servers.started()
     assert health(about)["pid"] == process.pid
-    for name in ("token", "node.key", "server.json"):
-        assert stat.S_IMODE((servers.home / name).stat().st_mode) == 0o600, name
+    # Also in a folder that a person made, which others may look into.
+    files = {
+        path.name: stat.S_IMODE(path.stat().st_mode) for path in servers.home.iterdir() if path.is_file()
+    }
+    assert {"token", "node.key", "server.json", "outlast.db", "controller.log"} <= set(files)
+    assert {name for name, mode in files.items() if mode & 0o077} == {"controller.yaml"}
     token = (servers.home / "token").read_text()
     process.send_signal(signal.SIGTERM)
     _, said = process.communicate(timeout=START_LIMIT_S)

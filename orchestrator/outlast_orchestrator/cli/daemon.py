@@ -46,7 +46,8 @@ def start(command: Sequence[str] = SERVER, limit_s: float = START_LIMIT_S) -> di
     log = folder / "server.log"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        begun_at = log.stat().st_size if log.exists() else 0
+        log.touch(mode=0o600)
+        begun_at = log.stat().st_size
         with log.open("ab") as file:
             process = subprocess.Popen(
                 list(command),

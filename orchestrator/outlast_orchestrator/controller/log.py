@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
+from io import TextIOWrapper
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
@@ -17,11 +19,17 @@ LOG_FILES_MAX = 4
 log = structlog.get_logger("outlast.controller")
 
 
+class _PrivateFile(RotatingFileHandler):
+    """For this user only, also after a turn."""
+
+    def _open(self) -> TextIOWrapper:
+        fd = os.open(self.baseFilename, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return TextIOWrapper(os.fdopen(fd, "ab"), encoding="utf-8")
+
+
 def write_log(home: Path) -> None:
     """From now on every line of this process goes there."""
-    handler = RotatingFileHandler(
-        home / LOG_FILE, maxBytes=LOG_BYTES_MAX, backupCount=LOG_FILES_MAX, delay=True
-    )
+    handler = _PrivateFile(home / LOG_FILE, maxBytes=LOG_BYTES_MAX, backupCount=LOG_FILES_MAX, delay=True)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("outlast")
     logger.handlers = [handler]

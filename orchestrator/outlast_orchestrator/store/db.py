@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 
 from sqlalchemy import Engine
 from sqlmodel import Session, select
@@ -29,6 +31,10 @@ def open_store(url: str, clock: Clock) -> SqlStore:
     file = store_file(url)
     if file is not None and not file.parent.is_dir():
         raise StoreError(f"the store {file} cannot be made: there is no folder {file.parent}")
+    if file is not None:
+        with suppress(OSError):  # the database itself says it in words
+            # It holds what jobs' environments hold; what the database puts beside it has the same mode.
+            os.close(os.open(file, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     engine = open_engine(url)
     migrate(engine)
     return SqlStore(engine, clock)
