@@ -187,6 +187,12 @@ def _read(file: Path) -> dict[str, Any]:
         raise UserError(f"{file} can't be read: {error}") from error
     try:
         found = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{file}:{mark.line + 1}" if mark else str(file)
+        raise UserError(
+            f"{where}: not YAML: {error.problem}; look at this line and the one before"
+        ) from error
     except yaml.YAMLError as error:
         raise UserError(f"{file} is not YAML: {' '.join(str(error).split())}") from error
     if found is None:

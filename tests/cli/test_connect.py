@@ -28,13 +28,18 @@ def test_what_is_fit_is_remembered_and_nothing_else_changes(outlast: Outlast, tm
     assert load_settings(home, {}).storage_url == bucket.as_uri()
 
 
-def test_what_is_not_fit_is_told_and_not_remembered(outlast: Outlast, tmp_path: Path) -> None:
-    home, absent = tmp_path / "home", tmp_path / "absent"
-    done = outlast("connect", "storage", str(absent), "--json", OUTLAST_HOME=str(home))
+@pytest.mark.parametrize(("name", "says"), [("ab sent", "mkdir -p '"), ("file", "name a folder")])
+def test_what_is_not_fit_is_told_and_not_remembered(
+    outlast: Outlast, tmp_path: Path, name: str, says: str
+) -> None:
+    home = tmp_path / "home"
+    (tmp_path / "file").touch()
+    done = outlast("connect", "storage", str(tmp_path / name), "--json", OUTLAST_HOME=str(home))
     assert done.exit_code == 4
     told = json.loads(done.stdout)
     assert (told["usable"], told["remembered"]) == (False, None)
-    assert {row["check"]: row["verdict"] for row in told["checks"]} == {"space": "bad", "rights": "bad"}
+    assert [(row["check"], row["verdict"]) for row in told["checks"]] == [("space", "bad")]
+    assert says in told["checks"][0]["mend"]
     assert not (home / "controller.yaml").exists()
 
 

@@ -54,7 +54,7 @@ def test_a_folder_that_is_fit(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     findings = check_storage(str(tmp_path / "not-mounted"))
-    assert _verdicts(findings) == {"space": BAD, "rights": BAD}
+    assert _verdicts(findings) == {"space": BAD}
     assert f"mkdir -p {tmp_path}/not-mounted" in _found(findings, "space").mend
 
 

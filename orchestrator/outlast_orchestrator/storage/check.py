@@ -32,7 +32,10 @@ def check_storage(
 def _checks(place: Place, begins: Callable[[str], None], clock: CheckClock) -> Iterator[Finding]:
     nonce = clock.token(NONCE_BYTES)
     if place.store is None:
-        yield probes.space(place)
+        space = probes.space(place)
+        yield space
+        if space.verdict is Verdict.BAD:
+            return
     else:
         begins("clock")
         yield wire.clock_skew(place, clock)

@@ -164,7 +164,9 @@ def _speed(up_s: float, down_s: float) -> Finding:
 
 
 def space(place: Place) -> Finding:
-    """Of a folder: how much fits in."""
+    """Of a folder: whether it is one, and how much fits in."""
+    if os.path.exists(place.name) and not os.path.isdir(place.name):
+        return bad("space", f"{place.name} is a file", "name a folder")
     try:
         found = os.statvfs(place.name)
     except OSError as error:
