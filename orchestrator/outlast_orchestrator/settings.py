@@ -23,6 +23,14 @@ FILE = "controller.yaml"
 ENVIRONMENT = "OUTLAST_"  # OUTLAST_PORT=8443 and so on, for every key of one value
 _ONE_VALUE = ("store", "storage", "host", "port", "api_url", "cert_file", "key_file", "leader_ttl_s")
 
+_IN_MEMORY = re.compile(r"sqlite(\+\w+)?:/*(:memory:)?")
+
+
+def _check_store(url: str) -> str:
+    if _IN_MEMORY.fullmatch(url):
+        raise ValueError("would be in memory, and lost with the server; write sqlite:////absolute/file.db")
+    return url
+
 
 def _check_api_url(url: str) -> str:
     """Every node sends its token there."""
@@ -73,7 +81,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     home: Path
-    store: str = ""  # "": a file in the home folder
+    store: Annotated[str, AfterValidator(_check_store)] = ""  # "": a file in the home folder
     storage: str = ""  # "": a folder in the home folder
     host: str = "127.0.0.1"
     port: int = Field(default=0, ge=0, le=65_535)

@@ -47,6 +47,8 @@ def test_the_home_folder(tmp_path: Path) -> None:
         (b"limits: {lease_s: -1}", "limits.lease_s: "),
         (b"limits:\n  lease: 1", "controller.yaml:2: limits.lease: no such key; did you mean lease_s?"),
         (b"limits: 5", "controller.yaml:1: limits: "),
+        (b"store: 'sqlite:///'", "controller.yaml:1: store: would be in memory"),
+        (b"store: 'sqlite:///:memory:'", "store: would be in memory"),
         (b"api_url: nodes-go-here", "api_url: is no address; write it like https://host:port"),
         (b"api_url: http://[::1", "api_url: "),
         (b"api_url: http://outlast.example:80", "api_url: without TLS"),

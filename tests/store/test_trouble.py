@@ -42,6 +42,16 @@ def test_garbage(tmp_path: Path, body: bytes) -> None:
     assert file.read_bytes() == body
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://me:hidden@host:port/x", "postgresql://me:hidden@127.0.0.1:1/x"]
+)
+def test_a_password_in_its_url_is_never_repeated(url: str) -> None:
+    with pytest.raises(StoreError) as error:
+        open_store(url, HandClock())
+    _one_line(error, "postgresql")
+    assert "hidden" not in str(error.value)
+
+
 def test_a_database_of_something_else(tmp_path: Path) -> None:
     file = tmp_path / "other.db"
     with sqlite3.connect(file) as connection:

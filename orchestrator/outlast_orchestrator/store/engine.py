@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -134,8 +135,9 @@ def _parse(url: str) -> URL:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError) as error:
+        shown = re.sub(r"//.*@", "//…@", url)  # there may be a password
         raise StoreError(
-            f"store {url!r} is not a database URL: write e.g. sqlite:////home/me/.outlast/outlast.db"
+            f"store {shown!r} is not a database URL: write e.g. sqlite:////home/me/.outlast/outlast.db"
         ) from error
     if parsed.drivername in (_POSTGRES, "postgres"):
         return parsed.set(drivername=f"{_POSTGRES}+psycopg")
