@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -106,31 +102,6 @@ def test_watching_survives_a_server_that_is_started_again(outlast: Outlast, api:
     result = outlast("logs", "gpt", "-f", api=api)
     after.join(BOUND_S)
     assert result.exit_code == 0, result.output
-
-
-def test_ctrl_c_detaches_and_says_how_to_come_back(api: Api, file: str) -> None:
-    env = {**os.environ, "OUTLAST_HOME": str(api.home())}
-    # A test run in the background of a script has SIGINT ignored, and its children would inherit that.
-    python = ["env", "--default-signal=INT", sys.executable]
-    command = [*python, "-m", "outlast_orchestrator.cli.main", "submit", file, "-y", "--watch"]
-    with subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stderr is not None
-        for line in process.stderr:
-            if "job.submitted" in line:
-                break
-        process.send_signal(signal.SIGINT)
-        try:
-            _, err = process.communicate(timeout=BOUND_S)
-        finally:
-            process.kill()
-    assert process.returncode == 130
-    assert "detached: gpt goes on" in err
-    assert "outlast logs gpt -f" in err
-    assert "Traceback" not in err
-    (job,) = api.store.jobs()
-    assert job.wanted is Wanted.RUN
 
 
 def test_run_wraps_a_command_of_this_folder(outlast: Outlast, api: Api, tmp_path: Path) -> None:

@@ -6,7 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.demo.figures import corrupt_resumes, measure
+from outlast_orchestrator.demo.main import REPORT, check_place
 from outlast_orchestrator.demo.picture import loss_curve, timeline
 from outlast_orchestrator.demo.report import SHOWN, render
 from outlast_orchestrator.demo.watch import Line, read_track
@@ -105,3 +109,17 @@ def test_the_report_is_one_file_that_needs_nothing_else() -> None:
         assert outside not in page
     assert timeline(story(), figures.attempts).count('class="death"') == 2
     assert loss_curve(track()).count("<polyline") == 3
+
+
+def test_a_place_without_room_for_the_report_is_said_before_four_minutes_are_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    check_place()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / REPORT).mkdir()
+    with pytest.raises(UserError, match="go to a folder of your own"):
+        check_place()
+    monkeypatch.chdir("/proc")
+    with pytest.raises(UserError, match="go to a folder of your own"):
+        check_place()

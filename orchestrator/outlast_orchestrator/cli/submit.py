@@ -119,6 +119,8 @@ def _agreed(found: dict[str, Any]) -> bool:
     try:
         return typer.confirm(f"Submit {found['name']}?", default=True, err=True)
     except typer.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            return False  # Ctrl-C is an answer
         raise UserError("not submitted: nobody answered; add -y to submit without being asked") from error
 
 

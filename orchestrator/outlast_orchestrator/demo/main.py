@@ -33,6 +33,7 @@ EXPECTED: dict[str, Any] = {
 
 def run(as_json: bool, keep: bool, open_report: bool) -> int:
     """The exit status: 0 when every promise held. Raises UserError when the demo could not be played."""
+    check_place()  # not only in four minutes
     clock = SystemClock()
     show = Show(clock, quiet=as_json)
     begun_s = clock.monotonic_s()
@@ -43,13 +44,26 @@ def run(as_json: bool, keep: bool, open_report: bool) -> int:
     finally:
         show.stop()
         stage.close(keep)
-    Path(REPORT).write_text(page)
+    Path(REPORT).write_text(page, "utf-8")
     _tell(result, as_json)
     if open_report:
         webbrowser.open(Path(REPORT).resolve().as_uri())
     if keep:
         print(f"kept: {stage.home}", file=sys.stderr)
     return 0 if result["passed"] else 1
+
+
+def check_place() -> None:
+    """Raises UserError where no report can be left, and leaves nothing there."""
+    report = Path(REPORT)
+    there = report.exists()
+    try:
+        with report.open("ab"):
+            if not there:
+                report.unlink()
+    except OSError as error:
+        where = report.absolute()
+        raise UserError(f"{where} can't be written: {error.strerror}; go to a folder of your own") from error
 
 
 def _play(stage: Stage, clock: SystemClock, show: Show, begun_s: float) -> tuple[dict[str, Any], str]:
