@@ -60,13 +60,13 @@ def left_on_request(assignment: Assignment) -> bool:
 def failure_of(code: int, tail: str) -> Failure:
     """Names what people know by name: memory that ran out, numbers that are none."""
     if OUT_OF_MEMORY.search(tail):
-        kind = "out of memory"
+        what = "ran out of memory"
     elif NOT_A_NUMBER.search(tail):
-        kind = "NaN or infinite loss"
+        what = "met NaN or an infinite loss"
     elif code == 137:
-        kind = "killed (SIGKILL): most often the machine ran out of memory"
+        what = "was killed (SIGKILL): most often the machine ran out of memory"
     elif code > 128:
-        kind = f"ended by signal {code - 128}"
+        what = f"was ended by signal {code - 128}"
     else:
-        kind = "failed"
-    return Failure("trainer", f"the trainer {kind}, code {code}", exit_code=code, tail=tail)
+        what = "failed"
+    return Failure("trainer", f"the trainer {what}, code {code}", exit_code=code, tail=tail)

@@ -199,8 +199,6 @@ class Server:
         jobs = {job.id: job for job in self._store.jobs()}
         return [orphan.seen for orphan in find_orphans(listed, records, jobs, self._store.owner())]
 
-    # life
-
     def run(self) -> None:
         """Until `stop`. Running jobs are left alone, and found again by the next server."""
         home = self._settings.home
@@ -211,6 +209,7 @@ class Server:
         controller.start()
         about = {"url": self._api.url, "pid": os.getpid(), "started": iso(self._clock.wall_s())}
         write_private(home / "server.json", json.dumps({**about, "version": __version__}))
+        sys.stderr.write(f"the server listens on {self._api.url} (pid {os.getpid()})\n")
         self._stop.wait()
         (home / "server.json").unlink(missing_ok=True)
         schedule.shutdown(wait=False)
@@ -293,7 +292,7 @@ def main(arguments: Sequence[str] = ()) -> int:
         return serve(load_settings(), asked.from_backup, asked.force)
     except OutlastError as error:
         sys.stderr.write(f"outlast: {error}\n")
-        return 2
+        return 2 if isinstance(error, UserError) else 4  # as docs/cli.md has it
 
 
 if __name__ == "__main__":

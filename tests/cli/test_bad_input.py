@@ -173,10 +173,11 @@ def test_an_env_without_an_equals_sign(outlast: Outlast, api: Api, tmp_path: Pat
 
 def test_a_name_that_is_taken(outlast: Outlast, api: Api, tmp_path: Path) -> None:
     api.job("gpt")
-    file = _job_file(tmp_path, "name: gpt\nrun: python train.py\nworkdir: none\n")
+    file = _job_file(tmp_path, "name: gpt\nrun: 'true'\n")
     result = outlast("submit", file, "-y", api=api)
-    assert result.exit_code == 2
-    assert "gpt" in result.stderr.splitlines()[-1]
+    _told(result, 2, "'gpt' is not over yet", "outlast update gpt")
+    assert len(result.stderr.splitlines()) == 1
+    assert not (tmp_path / "bucket" / "jobs").exists(), "nothing is sent for a job that can't be"
 
 
 def test_an_attempt_that_does_not_exist(outlast: Outlast, api: Api) -> None:
@@ -184,6 +185,11 @@ def test_an_attempt_that_does_not_exist(outlast: Outlast, api: Api) -> None:
     _told(outlast("logs", "gpt", "--attempt", "99", api=api), 2, "no attempt 99", "3 to 3")
     _told(outlast("logs", "gpt", "--attempt", "0", api=api), 2, "--attempt")
     _told(outlast("logs", "gpt", "--attempt", "x", api=api), 2, "--attempt")
+
+
+def test_force_without_a_backup_is_a_mistake(outlast: Outlast) -> None:
+    for words in (["server", "start", "-f"], ["server", "start", "-d", "-f"]):
+        _told(outlast(*words), 2, "--from-backup")
 
 
 def test_outputs_into_a_file(outlast: Outlast, api: Api, tmp_path: Path) -> None:

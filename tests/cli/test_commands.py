@@ -162,6 +162,22 @@ def test_wishes(outlast: Outlast, api: Api) -> None:
     assert _job_of(api, job).wanted is Wanted.RUN
 
 
+def test_who_stops_what_never_saved_is_told_so_first(outlast: Outlast, api: Api, file: str) -> None:
+    job = api.job("gpt")
+    api.attempt(job, 1, last_step=40)
+    api.state(job, JobState.RUNNING)
+    for words in (["pause", "gpt"], ["resume", "gpt"], ["update", "gpt", file], ["admin", "restart", "gpt"]):
+        result = outlast(*words, api=api)
+        assert result.exit_code == 0, result.output
+        assert ("begins anew" in result.stderr) == (words[0] != "resume"), words
+    api.state(job, JobState.FAILED, "crashed")
+    told = outlast("why", "gpt", api=api).stdout.splitlines()
+    assert told[-2:] == [
+        "What it printed: `outlast logs gpt`",
+        "It can be continued from the beginning, for it has saved nothing: `outlast resume gpt`",
+    ]
+
+
 def test_update_brings_the_new_code(outlast: Outlast, api: Api, file: str) -> None:
     job = api.job("gpt")
     result = outlast("update", "gpt", file, "-e", "LR=0.2", api=api)

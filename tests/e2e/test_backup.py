@@ -140,7 +140,7 @@ def test_what_is_not_to_be_restored_is_refused_in_a_line(stage: Stage) -> None:
     stage.outlast("server", "stop")
     store = (stage.home / "outlast.db").read_bytes()
     one_line(
-        stage.outlast("server", "start", "-d", "--from-backup", backup, code=4).err,
+        stage.outlast("server", "start", "-d", "--from-backup", backup, code=2).err,
         "events",
         "-f",
         str(backup),

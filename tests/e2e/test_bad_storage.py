@@ -77,7 +77,7 @@ def test_s3_keys_that_are_wrong(stage: Stage, s3: S3Server) -> None:
 
 @pytest.mark.parametrize("storage", ["ftp://host/x", "s3://", "nowhere", "gs://", "az://box"])
 def test_a_storage_that_is_no_address(stage: Stage, storage: str) -> None:
-    one_line(stage.outlast("server", "start", "-d", code=4, OUTLAST_STORAGE=storage).err, "storage", storage)
+    one_line(stage.outlast("server", "start", "-d", code=2, OUTLAST_STORAGE=storage).err, "storage", storage)
 
 
 def _trouble(status: dict[str, Any]) -> str:

@@ -51,10 +51,10 @@ class Servers:
         found: dict[str, Any] | None = json.loads(file.read_text()) if file.exists() else None
         return found
 
-    def refused(self) -> str:
+    def refused(self, code: int = 2) -> str:
         process = self.start()
         _, said = process.communicate(timeout=START_LIMIT_S)
-        assert process.returncode not in (0, None)
+        assert process.returncode == code
         assert said.count("\n") == 1, said
         assert "Traceback" not in said
         return said
@@ -120,7 +120,7 @@ def test_after_a_kill_the_next_one_leads_at_once(servers: Servers) -> None:
 
 def test_a_garbage_store(servers: Servers) -> None:
     (servers.home / "outlast.db").write_bytes(b"no database " * 1000)
-    assert "not a database" in servers.refused()
+    assert "not a database" in servers.refused(4)
 
 
 def test_a_bad_setting(servers: Servers) -> None:

@@ -15,7 +15,7 @@ import httpx
 
 from outlast_orchestrator.cli import output
 from outlast_orchestrator.cli.client import home, read_server_file
-from outlast_orchestrator.cli.exits import NoServer, Refused
+from outlast_orchestrator.cli.exits import Exit, NoServer, Refused
 from outlast_orchestrator.core.errors import UserError
 
 START_LIMIT_S = 60.0
@@ -62,7 +62,8 @@ def start(command: Sequence[str] = SERVER, limit_s: float = START_LIMIT_S) -> di
         raise UserError(f"{error.filename or folder} can't be used: {error.strerror}") from error
     found = _wait_until_up(process, folder, limit_s)
     if found is None:
-        raise Refused(_story_of_failure(process, log, begun_at))
+        told = _story_of_failure(process, log, begun_at)
+        raise UserError(told) if process.poll() == Exit.BAD_INPUT else Refused(told)
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from outlast_orchestrator.cli import fetch, follow, output, render, story
-from outlast_orchestrator.cli.client import connect, job_path, who
+from outlast_orchestrator.cli.client import Client, connect, job_path, who
 from outlast_orchestrator.cli.words import size
 from outlast_orchestrator.core.errors import UserError
 
@@ -62,12 +62,23 @@ def _print_event(event: Mapping[str, Any]) -> None:
 
 def wish(name: str, what: str, as_json: bool) -> None:
     with connect() as client:
+        if what == "pause" and not as_json:
+            tell_unsaved(client, name)
         _answer(client.post(job_path(name, what), {"by": who()}), as_json)
+
+
+def tell_unsaved(client: Client, name: str) -> None:
+    """Before what runs is stopped."""
+    job = client.get(job_path(name))
+    if job["step"] is not None and job["durable"] is None and not job["over"]:
+        output.note(f"{job['name']} has no checkpoint yet: unless it saves when it is asked, it begins anew")
 
 
 def restart(name: str, now: bool, step: str, as_json: bool) -> None:
     with connect() as client:
         body = {"by": who(), "now": now, "start_from": step}
+        if not (step or as_json):
+            tell_unsaved(client, name)
         _answer(client.put(job_path(name, "restart"), body), as_json)
 
 

@@ -13,6 +13,7 @@ from outlast_orchestrator.cli.checkpoint_commands import checkpoints_app
 from outlast_orchestrator.cli.here import agent_app, connect_app, init
 from outlast_orchestrator.cli.plain import PLAIN, OneLineErrors
 from outlast_orchestrator.cli.quick_help import ASKS, names_only
+from outlast_orchestrator.core.errors import UserError
 
 app = typer.Typer(
     name="outlast",
@@ -44,6 +45,8 @@ def server_start(
     as_json: Json = False,
 ) -> None:
     """Start the server: in this terminal, or beside it with -d."""
+    if force and from_backup is None:
+        raise UserError("-f goes with --from-backup FILE: there is nothing else that it would replace")
     if not detach:
         from outlast_orchestrator.cli import foreground
 

@@ -113,7 +113,7 @@ def saving_text(saving: Mapping[str, Any] | None) -> str:
         parts.append(f"{saving['refused']} QUARANTINED in a row: {one_line(saving['refused_why'])}")
     if saving.get("skipped"):
         parts.append(f"{saving['skipped']} skipped for a newer one")
-    return "; ".join(parts) or "well"
+    return "; ".join(parts) or ("well" if saving.get("durable") else "nothing seen yet")
 
 
 def attempts_table(attempts: Sequence[Mapping[str, Any]]) -> Table:

@@ -65,13 +65,14 @@ def _fold(routine: Sequence[Event]) -> list[str]:
 
 
 def _next(status: Mapping[str, Any]) -> list[str]:
-    name = status["name"]
-    hints = {
-        "FAILED": f"It can be continued from its last checkpoint: `outlast resume {name}`",
-        "PAUSED": f"It waits for you: `outlast resume {name}`",
-    }
-    if status["state"] in hints:
-        return [hints[status["state"]]]
+    name, state = status["name"], status["state"]
+    if state == "FAILED":
+        saved = status.get("durable") is not None
+        where = "from its last checkpoint" if saved else "from the beginning, for it has saved nothing"
+        told = f"It can be continued {where}: `outlast resume {name}`"
+        return [f"What it printed: `outlast logs {name}`", told]
+    if state == "PAUSED":
+        return [f"It waits for you: `outlast resume {name}`"]
     if status["over"] or status.get("next_wake_s") is None:
         return []
     return [f"The controller looks at it again in {age(status['next_wake_s'])} at the latest."]

@@ -10,7 +10,7 @@ from typing import Any
 
 import typer
 
-from outlast_orchestrator.cli import follow, output, render
+from outlast_orchestrator.cli import follow, jobs, output, render
 from outlast_orchestrator.cli.client import Client, connect, job_path, who
 from outlast_orchestrator.cli.exits import Exit
 from outlast_orchestrator.core.errors import UserError
@@ -63,6 +63,8 @@ def update(name: str, file: Path, env: Sequence[str], as_json: bool) -> None:
     jobfile = load_job_file(file, env_pairs(env))
     with connect() as client:
         job_id = client.get(job_path(name))["id"]
+        if not as_json:
+            jobs.tell_unsaved(client, job_id)
         body = {"spec": _spec(jobfile), "code": _upload(client, job_id, jobfile), "by": who()}
         answer = client.put(job_path(job_id, "spec"), body)
     if as_json:
@@ -92,6 +94,11 @@ def _upload(client: Client, job_id: str, jobfile: JobFile) -> str:
 def _send(jobfile: JobFile, manner: Manner) -> Exit:
     with connect() as client:
         found = _plan(client, jobfile)
+        if found.get("taken"):
+            raise UserError(
+                f"a job named {found['name']!r} is not over yet ({found['taken']}): choose another name, or "
+                f"cancel that one first; `outlast update {found['name']} FILE` gives it new code"
+            )
         render.plan_view(found, render.console(stderr=True), OFFERS_MAX)
         if not manner.yes and not _agreed(found):
             output.note("not submitted")

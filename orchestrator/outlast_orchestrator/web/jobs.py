@@ -68,6 +68,7 @@ class JobDesk:
             "storage": job.storage,
             "policy": job.policy,
             "nodes": job.nodes,
+            "taken": self._s.living(job.name),
             "first": None if isinstance(placed, NotNow) else offer_json(placed.offer),
             "why": placed.why,
             "offers": [offer_json(o) for o in policy(job, fitting, 0.0)],

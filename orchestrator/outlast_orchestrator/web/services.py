@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from outlast.ports import Bucket
 from outlast.protocol.objects import job_prefix
 from outlast_orchestrator.core.ports import Clock, Nodes, Policy, Store
-from outlast_orchestrator.core.types import Job, Offer, Want
+from outlast_orchestrator.core.types import OVER, Job, Offer, Want
 from outlast_orchestrator.core.view import Seen
 from outlast_orchestrator.web.problems import Refusal
 
@@ -44,6 +44,12 @@ class Services:
         if job is None:
             raise Refusal(404, f"there is no job {name_or_id!r}{self._similar(name_or_id)}")
         return job
+
+    def living(self, name: str) -> str | None:
+        """The job that has this name and is not over: known before anybody sends a working folder."""
+        job = self.store.job(name)
+        over = {progress.job for progress in self.store.progress() if progress.state in OVER}
+        return job.id if job is not None and job.name == name and job.id not in over else None
 
     def bucket(self, job: str, storage: str = "") -> Bucket:
         """The job's own corner of its bucket."""
