@@ -139,6 +139,9 @@ class _Run:
         limit_s = self._drain_limit_s
         if limit_s is None and number == signal.SIGINT:
             limit_s = PERSON_LIMIT_S
+        if not again and limit_s is not None and number == signal.SIGINT:
+            # Written past every lock that the interrupted code may hold.
+            os.write(2, b"outlast: a last save, for %.0f s at most; Ctrl-C again leaves at once\n" % limit_s)
         self._agent.shutdown(0.0 if again else limit_s)
 
     def _stop(self) -> None:

@@ -11,6 +11,7 @@ from outlast.tasks.desk import Post
 from outlast.trainer_contract import SaveRequest
 
 KILL_AGAIN_S = 0.5
+MOVED_TOLD_MAX = 3
 
 
 class TrainerTask:
@@ -57,8 +58,7 @@ class TrainerTask:
 
     def _start(self, order: TrainerOrder, work: Work, resume: Manifest | None, label: str) -> None:
         try:
-            for line in self._saves.begin(work, resume, label):
-                self._post(FactSeen("save.discarded", f"moved aside before the start: {line}"))
+            self._clear(work, resume, label)
             self._trainer.start(order)
         except NodeTrouble as error:
             failure = Failure(error.phase, str(error), fatal=error.fatal, tail=error.tail)
@@ -66,6 +66,15 @@ class TrainerTask:
             return
         self._generation, self._told = order.generation, None
         self._post(Started(order.generation, None))
+
+    def _clear(self, work: Work, resume: Manifest | None, label: str) -> None:
+        """After days of saving there are hundreds: a few are told one by one, the others together."""
+        lines = self._saves.begin(work, resume, label)
+        for line in lines[:MOVED_TOLD_MAX]:
+            self._post(FactSeen("save.discarded", f"moved aside before the start: {line}"))
+        if more := len(lines[MOVED_TOLD_MAX:]):
+            told = f"moved aside before the start: {more} more, the last: {lines[-1]}"
+            self._post(FactSeen("save.discarded", told))
 
     def _ask(self, generation: int, request: SaveRequest) -> None:
         try:

@@ -209,6 +209,9 @@ def _fetch_all(
         url = job_path(name, "checkpoints", found["name"], "files", quote(item["path"]))
         try:
             fetch.fetch(client, url, item, at, moved)
+        except UserError as error:
+            left = f"it left while it was fetched; `outlast checkpoints pin {name}` keeps one"
+            raise UserError(f"{error} ({left})") from error
         except Refused as error:
             raise Refused(
                 f"checkpoint {found['name']}: {error}. If it stays so: "

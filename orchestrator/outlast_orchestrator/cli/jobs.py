@@ -67,18 +67,19 @@ def wish(name: str, what: str, as_json: bool) -> None:
         _answer(client.post(job_path(name, what), {"by": who()}), as_json)
 
 
-def tell_unsaved(client: Client, name: str) -> None:
-    """Before what runs is stopped."""
+def tell_unsaved(client: Client, name: str, *, asked: bool = True) -> None:
+    """Before what runs is stopped. `asked`: for a final save."""
     job = client.get(job_path(name))
     if job["step"] is not None and job["durable"] is None and not job["over"]:
-        output.note(f"{job['name']} has no checkpoint yet: unless it saves when it is asked, it begins anew")
+        unless = "unless it saves when it is asked, " if asked else ""
+        output.note(f"{job['name']} has no checkpoint yet: {unless}it begins anew")
 
 
 def restart(name: str, now: bool, step: str, as_json: bool) -> None:
     with connect() as client:
         body = {"by": who(), "now": now, "start_from": step}
         if not (step or as_json):
-            tell_unsaved(client, name)
+            tell_unsaved(client, name, asked=not now)
         _answer(client.put(job_path(name, "restart"), body), as_json)
 
 

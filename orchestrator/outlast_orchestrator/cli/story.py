@@ -18,6 +18,7 @@ ROUTINE = {
     "checkpoint.committed": "checkpoints committed",
     "checkpoint.pruned": "old checkpoints pruned",
     "save.skipped": "saves skipped for a newer one",
+    "save.discarded": "saves moved aside or not used",
 }
 
 Event = Mapping[str, Any]

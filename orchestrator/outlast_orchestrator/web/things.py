@@ -114,8 +114,12 @@ def _code_route(router: APIRouter, services: Services) -> None:
 
 
 def _log_route(router: APIRouter, services: Services, hangs: Hangs) -> None:
-    def start(name: str, attempt: int | None, after: str) -> tuple[str, str, logs.Place, list[int], bool]:
+    def start(
+        name: str, attempt: int | None, rank: int, after: str
+    ) -> tuple[str, str, logs.Place, list[int], bool]:
         job = services.find(name)
+        if rank >= job.nodes:
+            raise Refusal(404, f"{job.name} has no rank {rank}: the last one is {job.nodes - 1}")
         generations = [a.generation for a in services.store.attempts(job.id)]
         if attempt is not None and attempt not in generations:
             there = f"{min(generations)} to {max(generations)}" if generations else "none yet"
@@ -140,7 +144,9 @@ def _log_route(router: APIRouter, services: Services, hangs: Hangs) -> None:
         """Plain bytes; the headers say where to go on, and whether more can come."""
         looks = 1 + int(wait / LOG_LOOK_EVERY_S)
         for look in range(looks):
-            job_id, storage, place, generations, over = await run_in_threadpool(start, job, attempt, after)
+            job_id, storage, place, generations, over = await run_in_threadpool(
+                start, job, attempt, rank, after
+            )
             bucket = services.bucket(job_id, storage)
             piece = await run_in_threadpool(
                 logs.advance, bucket, place, rank, generations, attempt is not None

@@ -115,6 +115,7 @@ def test_told_to_leave_it_saves_and_releases_and_no_step_is_lost(rig: Rig, numbe
     rig.until("it trains", lambda: len(rig.told("step")) > 12)
     place.signal(number)
     assert place.ends() == status
+    assert ("Ctrl-C again leaves at once" in place.says()) == (number == signal.SIGINT)
     pointer = rig.pointer()
     assert pointer is not None
     assert pointer.state is PointerState.RELEASED
