@@ -16,7 +16,9 @@ from typer.testing import Result
 from outlast.bucket.manifest import hash_bytes
 from outlast.bucket.outputs import object_key
 from outlast.protocol.objects import log_key
+from outlast_orchestrator.cli import fetch
 from outlast_orchestrator.cli.exits import of_job
+from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.types import Job, JobState, Wanted
 
@@ -246,9 +248,11 @@ def test_a_damaged_output_does_not_get_its_name(outlast: Outlast, api: Api, tmp_
 def test_outputs_never_leave_the_folder(outlast: Outlast, api: Api, tmp_path: Path, path: str) -> None:
     api.leave(api.job("gpt"), {path: b"x"})
     result = outlast("outputs", "get", "gpt", str(tmp_path / "got"), api=api)
-    assert result.exit_code == 2
-    assert "outside" in result.stderr
+    assert result.exit_code == 4
+    assert "leads out of its folder" in result.stderr
     assert not (tmp_path / "evil").exists()
+    with pytest.raises(UserError, match="outside"):  # whatever a server says
+        fetch.place({"path": path}, tmp_path / "got", "output")
 
 
 def test_names_with_markup_are_shown_as_they_are(outlast: Outlast, api: Api) -> None:
