@@ -174,7 +174,9 @@ class Api:
         """A home folder from which the CLI finds this API."""
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
-        (home / "server.json").write_text(json.dumps({"url": self.url, "pid": pid, "started": 0}))
+        fresh = home / "server.json.new"
+        fresh.write_text(json.dumps({"url": self.url, "pid": pid, "started": 0}))
+        fresh.replace(home / "server.json")  # whole, as a server writes it: somebody may read it just now
         (home / "token").write_text(self.token + "\n")
         return home
 
