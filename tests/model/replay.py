@@ -9,17 +9,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import is_dataclass
 from enum import Enum
 from types import FunctionType, MethodType, TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 import xxhash
 from tests.model.objects import Reply, Request
 
 from outlast.bucket.writer import PointerWriter
 from outlast.ports import Blob, ObjectInfo, Source
+
+T = TypeVar("T")
 
 
 class NeedsReply(BaseException):  # no error: nothing in the product may handle it
@@ -122,56 +123,132 @@ RUNTIME = StillRuntime()
 _SHARED = (Port, StillRuntime)
 
 
+class Nature(Enum):
+    """What a value is to a copy and to a fingerprint: it follows from its type alone."""
+
+    PLAIN = "plain"  # it is its own fingerprint
+    DICT = "dict"
+    SEQUENCE = "sequence"
+    SET = "set"
+    ERROR = "error"
+    METHOD = "method"
+    FUNCTION = "function"
+    FROZEN = "frozen"
+    HASH = "hash"
+    OBJECT = "object"
+
+
+class _ByType(dict[type[Any], T]):
+    """What `find` says of each type, found once."""
+
+    def __init__(self, find: Callable[[type[Any]], T]) -> None:
+        super().__init__()
+        self._find = find
+
+    def __missing__(self, kind: type[Any]) -> T:
+        found = self[kind] = self._find(kind)
+        return found
+
+
+def _nature(kind: type[Any]) -> Nature:
+    for nature, kinds in (
+        (Nature.PLAIN, (type(None), str, bytes, int, Enum, type, *_SHARED)),
+        (Nature.DICT, (dict,)),
+        (Nature.SEQUENCE, (list, tuple, deque)),
+        (Nature.SET, (set,)),
+        (Nature.ERROR, (BaseException,)),
+        (Nature.METHOD, (MethodType,)),
+        (Nature.FUNCTION, (FunctionType,)),
+    ):
+        if issubclass(kind, kinds):
+            return nature
+    if is_dataclass(kind) and not _is_mutable(kind):
+        return Nature.FROZEN
+    return Nature.HASH if issubclass(kind, xxhash.xxh3_128) else Nature.OBJECT
+
+
+def _is_mutable(kind: type[Any]) -> bool:
+    """Whether values of this type hold variables that may change."""
+    calls = any("__call__" in vars(one) for one in kind.__mro__)
+    if issubclass(kind, (*_SHARED, Enum, type)) or calls or kind.__dictoffset__ == 0:
+        return False
+    settings = getattr(kind, "__dataclass_params__", None)
+    return settings is None or not settings.frozen
+
+
+_NATURE, _MUTABLE = _ByType(_nature), _ByType(_is_mutable)
+
+
 def copied(value: Any, done: dict[int, Any] | None = None) -> Any:
     """A copy of an actor's state: what can change is copied, what can't is shared."""
     done = {} if done is None else done
-    if isinstance(value, dict):
+    kind = type(value)
+    nature = _NATURE[kind]
+    if nature is Nature.PLAIN:
+        return value
+    if nature is Nature.DICT:
         return {key: copied(item, done) for key, item in value.items()}
-    if isinstance(value, list):
+    if kind is list:
         return [copied(item, done) for item in value]
-    if isinstance(value, set):
+    if nature is Nature.SET:
         return set(value)
-    if isinstance(value, MethodType):
+    if nature is Nature.METHOD:
         return MethodType(value.__func__, copied(value.__self__, done))
-    if not _is_mutable(value):
+    if not _MUTABLE[kind]:
         return value
     if id(value) not in done:
-        done[id(value)] = twin = object.__new__(type(value))
+        done[id(value)] = twin = object.__new__(kind)
         vars(twin).update({name: copied(item, done) for name, item in vars(value).items()})
     return done[id(value)]
 
 
-def fingerprint(value: Any, boundary: bool = False) -> Any:
+def fingerprint(value: Any, boundary: bool = False, known: dict[int, Any] | None = None) -> Any:
     """Equal for two values that the code can't tell apart.
 
-    `boundary`: a new verb begins, and each begins by reading the pointer.
+    `boundary`: a new verb begins, and each begins by reading the pointer. `known`: of objects that were met
+    before and can't have changed since.
     """
-    if value is None or isinstance(value, (str, bytes, int, Enum, type, *_SHARED)):
+    nature = _NATURE[type(value)]
+    if nature is Nature.PLAIN:
         return value
-    if isinstance(value, dict):
-        return frozenset((key, fingerprint(item)) for key, item in value.items())
-    if isinstance(value, (list, tuple, deque)):
-        return tuple(fingerprint(item) for item in value)
-    if isinstance(value, set):
-        return frozenset(value)
-    if isinstance(value, BaseException):
-        return (type(value), str(value))
-    if isinstance(value, MethodType):
-        return value.__func__.__qualname__
-    if isinstance(value, FunctionType):
-        cells = value.__closure__ or ()
-        return (value.__qualname__, *(fingerprint(cell.cell_contents) for cell in cells))
-    if is_dataclass(value) and not _is_mutable(value):
-        with suppress(TypeError):  # some hold what can change
+    if nature is Nature.FROZEN:
+        try:
             hash(value)
-            return value
-    if isinstance(value, xxhash.xxh3_128):
-        return value.digest()
+        except TypeError:  # some hold what can change
+            return _of_object(value, boundary, known)
+        return value
+    if nature is Nature.OBJECT:
+        if known is None or boundary:
+            return _of_object(value, boundary, known)
+        if id(value) not in known:
+            known[id(value)] = _of_object(value, boundary, known)
+        return known[id(value)]
+    return _of_collection(nature, value, known)
+
+
+def _of_collection(nature: Nature, value: Any, known: dict[int, Any] | None) -> Any:
+    if nature is Nature.DICT:
+        return frozenset([(key, fingerprint(item, False, known)) for key, item in value.items()])
+    if nature is Nature.SEQUENCE:
+        return tuple([fingerprint(item, False, known) for item in value])
+    if nature is Nature.SET:
+        return frozenset(value)
+    if nature is Nature.ERROR:
+        return (type(value), str(value))
+    if nature is Nature.METHOD:
+        return value.__func__.__qualname__
+    if nature is Nature.FUNCTION:
+        cells = value.__closure__ or ()
+        return (value.__qualname__, *[fingerprint(cell.cell_contents, False, known) for cell in cells])
+    return value.digest()
+
+
+def _of_object(value: Any, boundary: bool, known: dict[int, Any] | None) -> Any:
     inside = vars(value) if hasattr(value, "__dict__") else {}
     dead = _dead(value, boundary)
     return (
         type(value),
-        *(fingerprint(item, boundary) for name, item in sorted(inside.items()) if name not in dead),
+        *[fingerprint(item, boundary, known) for name, item in sorted(inside.items()) if name not in dead],
     )
 
 
@@ -185,16 +262,9 @@ def _dead(value: Any, boundary: bool) -> tuple[str, ...]:
 
 def place_in_code(trace: TracebackType | None) -> Any:
     """Where the code stands that asked, and what it holds in its variables, from the outermost call on."""
-    found = []
+    found, known = [], dict[int, Any]()
     while trace is not None:
         frame = trace.tb_frame
-        found.append((frame.f_code, trace.tb_lasti, fingerprint(dict(frame.f_locals))))
+        found.append((frame.f_code, trace.tb_lasti, fingerprint(dict(frame.f_locals), False, known)))
         trace = trace.tb_next
     return tuple(found)
-
-
-def _is_mutable(value: Any) -> bool:
-    if isinstance(value, (*_SHARED, Enum, type)) or callable(value) or not hasattr(value, "__dict__"):
-        return False
-    settings = getattr(type(value), "__dataclass_params__", None)
-    return settings is None or not settings.frozen
