@@ -16,7 +16,7 @@ from tests.chaos.agent_sweep import Ground, strike
 
 ALL = os.environ.get("OUTLAST_SWEEP") == "all"
 ONLY = os.environ.get("OUTLAST_POINT", "")
-SPREAD = 48
+SPREAD = 40
 PARTS = 64 if ALL else 8
 
 

@@ -41,7 +41,7 @@ def check(lives: list[Outcome]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("play", "points"),
-    [(ENDS, 26), (LOST, 6), (CANCELLED, 4), (CANCELLED_EARLY, 6), (STRANGERS, 6), (TWIN, 4)],
+    [(ENDS, 20), (LOST, 6), (CANCELLED, 4), (CANCELLED_EARLY, 6), (STRANGERS, 6), (TWIN, 4)],
     ids=lambda value: value.name if isinstance(value, Play) else "",
 )
 def test_killed_at_any_operation_the_next_controller_goes_on_and_nothing_is_left(
@@ -53,7 +53,7 @@ def test_killed_at_any_operation_the_next_controller_goes_on_and_nothing_is_left
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("play", "points"),
-    [(ENDS, 10), (CANCELLED_EARLY, 3), (STRANGERS, 3)],
+    [(ENDS, 8), (CANCELLED_EARLY, 3), (STRANGERS, 3)],
     ids=lambda value: value.name if isinstance(value, Play) else "",
 )
 def test_stopped_beyond_its_leadership_and_woken_a_controller_does_nothing_twice(

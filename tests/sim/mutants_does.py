@@ -47,7 +47,7 @@ DOES = (
         ),
         ("no close without witnesses", "every job comes to its end"),
         HARSH,
-        seed=11,
+        seed=3,
     ),
     Mutant(
         "token resent after its life",
@@ -60,7 +60,7 @@ DOES = (
         ),
         (TRIES,),
         HARSH,
-        seed=14,
+        seed=28,
     ),
     Mutant(
         "drained before the hold is listed",
