@@ -41,7 +41,7 @@ class Watcher:
         self._numbered = False
         self._marked = False  # a checkpoint with a marker was seen here
         self._last_step = 0
-        self._newest: Found | None = None  # handed out since the trainer started
+        self._newest: dict[str, Found] = {}  # kind → handed out since the trainer started
         self._broken: dict[str, str] = {}
         self._complaints: list[str] = []
         self.waiting: dict[str, str] = {}  # candidates that are not complete yet, and why
@@ -70,7 +70,7 @@ class Watcher:
     def forget(self, found: Found) -> None:
         """It could not be copied or uploaded: the next look may find it again."""
         self._told.pop(found.key, None)
-        self._newest = None
+        self._newest.pop(found.kind.partition(":")[0], None)
 
     def complaints(self) -> tuple[str, ...]:
         """What was seen and can't be used, one line each, told once."""
@@ -108,7 +108,7 @@ class Watcher:
         self._quiet.forget_others(keys)
         self._told = {key: value for key, value in self._told.items() if key in keys}
         found.sort(key=lambda one: (one.step, written_ns(one.files)))
-        self._newest = found[-1] if found else self._newest
+        self._newest.update({one.kind.partition(":")[0]: one for one in found})
         return found
 
     def _with_files(self, here: Claimed) -> Iterable[tuple[Kind, Candidate, tuple[FoundFile, ...]]]:
@@ -119,7 +119,7 @@ class Watcher:
 
     def _is_new(self, kind: Kind, candidate: Candidate, files: tuple[FoundFile, ...]) -> bool:
         """An older one that only now shows (a `last.ckpt` that hid it is torn) would be a step back."""
-        newest = self._newest
+        newest = self._newest.get(kind.name)
         back = newest is not None and candidate.step is not None and candidate.step < newest.step
         if back and newest is not None and written_ns(files) <= written_ns(newest.files):
             return False

@@ -27,10 +27,9 @@ def main() -> None:
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
 
     def state(step: int) -> dict[str, Any]:
-        moments = optimizer.state_dict()["state"]
         return {
             "model": model.state_dict(),
-            "optimizer": {str(number): entry for number, entry in moments.items()},
+            "optimizer": {str(number): entry for number, entry in optimizer.state_dict()["state"].items()},
             "random": torch.get_rng_state(),
             "step": torch.tensor(step),
         }
