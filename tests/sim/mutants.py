@@ -15,11 +15,12 @@ from tests.sim.mutants_agent import AGENT
 from tests.sim.mutants_bucket import BUCKET
 from tests.sim.mutants_does import DOES
 from tests.sim.mutants_gang import GANGS
+from tests.sim.mutants_health import HEALTH
 from tests.sim.mutants_hunt import Hunt, Mutant, hunt
 from tests.sim.mutants_sees import SEES
 from tests.sim.mutants_store import STORE
 
-MUTANTS: tuple[Mutant, ...] = (*BUCKET, *SEES, *DOES, *STORE, *AGENT, *GANGS)
+MUTANTS: tuple[Mutant, ...] = (*BUCKET, *SEES, *DOES, *STORE, *AGENT, *GANGS, *HEALTH)
 
 # The list of the design, word by word: none may be missing here.
 DESIGN = (

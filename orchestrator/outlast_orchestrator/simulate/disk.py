@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from outlast.bucket.manifest import hash_bytes
-from outlast.node_ports import NodeMemory, OutputFile, Places, SaveLook, SaveSeen
+from outlast.node_ports import NodeMemory, OutputFile, Places, Quarantined, SaveLook, SaveSeen
 from outlast.protocol.messages import Work
 from outlast.protocol.objects import Confidence, FileEntry, Manifest
 from outlast.save.types import StableCopy, StableFile
@@ -17,6 +17,7 @@ from outlast_orchestrator.simulate.clock import SimClock
 
 Files = dict[str, bytes]
 CHECKPOINTS = "/node/checkpoints"
+BAD_MARK = b'"state": "bad"'
 LOG_BYTES_MAX = 1 << 20
 
 
@@ -50,6 +51,11 @@ class NodeDisk:
 
     def saved(self, step: int, files: Files) -> None:
         self.saves.append((step, files))
+
+
+def is_bad(files: Files) -> bool:
+    """The state in it was lost."""
+    return any(BAD_MARK in body for body in files.values())
 
 
 class SimWorkplace:
@@ -113,7 +119,8 @@ class SimSink:
 
 
 class SimSaves:
-    """The simulation's `outlast.node_ports.Saves`: every save of a simulated trainer is whole."""
+    """The simulation's `outlast.node_ports.Saves`: every save of a simulated trainer is whole, and its health
+    gate knows a lost state when it sees one."""
 
     def __init__(self, clock: SimClock, disk: NodeDisk) -> None:
         self._clock = clock
@@ -134,10 +141,17 @@ class SimSaves:
         saves = self._disk.saves
         if len(saves) <= self._seen:
             return SaveSeen()
-        self._seen = len(saves)
-        step, files = saves[-1]
-        stable = tuple(StableFile(path, BytesSource(files[path])) for path in sorted(files))
-        return SaveSeen(StableCopy(step, "simulated", Confidence.STRONG, stable, lambda: None))
+        found, self._seen = saves[self._seen :], len(saves)
+        refused: list[Quarantined] = []
+        copy: StableCopy | None = None
+        while found and copy is None:
+            step, files = found.pop()
+            if is_bad(files):
+                refused.insert(0, Quarantined(step, f"step {step} is quarantined"))
+                continue
+            stable = tuple(StableFile(path, BytesSource(files[path])) for path in sorted(files))
+            copy = StableCopy(step, "simulated", Confidence.STRONG, stable, lambda: None)
+        return SaveSeen(copy, quarantined=tuple(refused))
 
     def committed(self, copy: StableCopy) -> None:
         """Simulated saves are always whole: there is nothing to learn from one."""

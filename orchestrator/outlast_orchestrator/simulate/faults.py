@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from outlast_orchestrator.simulate.clock import Dice
 from outlast_orchestrator.simulate.misfortune.backups import Backups
 from outlast_orchestrator.simulate.misfortune.cloud_api import CloudWeather
+from outlast_orchestrator.simulate.misfortune.health import SHARE, Health
 from outlast_orchestrator.simulate.misfortune.market import Market
 from outlast_orchestrator.simulate.misfortune.processes import Processes
 from outlast_orchestrator.simulate.misfortune.reach import Reach
@@ -21,6 +23,7 @@ class Faults:
         self.counts = stage.counts
         troubles = (Market(stage), CloudWeather(stage), Reach(stage), Processes(stage), Backups(stage))
         self._kinds: list[Kind] = [kind for trouble in troubles for kind in trouble.kinds()]
+        self._health = Health(stage)
 
     @property
     def rough_until_s(self) -> float:
@@ -31,15 +34,26 @@ class Faults:
         self._stage.rough_until_s = until_s
 
     def kinds(self) -> list[str]:
-        return [name for name, _, _ in self._kinds]
+        return [name for name, _, _ in [*self._kinds, *self._health.kinds()]]
 
     def plan(self, count: int, until_s: float) -> None:
         weights = [weight for _, weight, _ in self._kinds]
         for _ in range(count):
             name, _, act = self._dice.choices(self._kinds, weights)[0]
-            self._clock.at(self._dice.uniform(0.05 * until_s, until_s), self._striker(name, act, until_s))
+            moment_s = self._dice.uniform(0.05 * until_s, until_s)
+            self._clock.at(moment_s, self._striker(name, act, until_s, self._dice))
+        self._plan_health(until_s)
 
-    def _striker(self, name: str, act: Callable[[], bool | None], until_s: float) -> Callable[[], None]:
+    def _plan_health(self, until_s: float) -> None:
+        dice, kinds = self._health.dice, self._health.kinds()
+        if dice.random() < SHARE:
+            name, _, act = dice.choices(kinds, [weight for _, weight, _ in kinds])[0]
+            moment_s = dice.uniform(0.05 * until_s, 0.8 * until_s)
+            self._clock.at(moment_s, self._striker(name, act, until_s, dice))
+
+    def _striker(
+        self, name: str, act: Callable[[], bool | None], until_s: float, dice: Dice
+    ) -> Callable[[], None]:
         """A fault that finds nobody to hit looks again later: an idle world proves nothing."""
 
         def strike() -> None:
@@ -47,7 +61,7 @@ class Faults:
             if struck:
                 self._stage.struck(name)
             elif struck is False and self._clock.now_s < until_s:
-                self._clock.after(self._dice.uniform(0.01, 0.1) * until_s, strike)
+                self._clock.after(dice.uniform(0.01, 0.1) * until_s, strike)
 
         return strike
 

@@ -33,6 +33,7 @@ class Meeting:
     arrived: dict[int, int] = field(default_factory=dict)  # rank → the step that it has finished
     agreed: dict[int, SaveRequest | None] = field(default_factory=dict)  # step → what all do after it
     gone: set[int] = field(default_factory=set)
+    lost_at: int | None = None  # the step at which one of them lost its state
 
 
 Meetings = dict[tuple[str, int], Meeting]
@@ -49,6 +50,11 @@ class Alone:
 
     def left(self) -> None:
         """Nobody waits for it."""
+
+    def spreads(self, lost: bool, step: int) -> bool:
+        """Whether its state is lost in this step, as it knows by itself or by the company that it keeps."""
+        del step
+        return lost
 
     def files(self, files: Files, step: int, state: str) -> Files:
         del step, state
@@ -99,6 +105,13 @@ class Company(Alone):
 
     def left(self) -> None:
         self._meeting.gone.add(self.rank)
+
+    def spreads(self, lost: bool, step: int) -> bool:
+        """By the gradients of the next step all have it."""
+        meeting = self._meeting
+        if lost and meeting.lost_at is None:
+            meeting.lost_at = step
+        return lost or (meeting.lost_at is not None and meeting.lost_at < step)
 
     def files(self, files: Files, step: int, state: str) -> Files:
         if self._first_saves:

@@ -133,6 +133,7 @@ class TrainerSaved:
     generation: int
     step: int
     final: bool
+    bad: bool = False  # what is in it can't be used
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,7 @@ class TrainerEnded:
     step: int  # last finished step
     code: int | None  # None: killed, or its machine died
     done: bool = False  # all steps are done
+    bad: bool = False  # its state was lost
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ from outlast_orchestrator.simulate.history import DEADMAN_SAYS, AgentBorn, Histo
 from outlast_orchestrator.simulate.link import Door, SimLink
 from outlast_orchestrator.simulate.network import Network
 from outlast_orchestrator.simulate.runtime import ProcessRuntime
+from outlast_orchestrator.simulate.sickness import Poisons
 from outlast_orchestrator.simulate.trainer import SimTrainer
 
 RESTARTS_MAX = 5
@@ -49,6 +50,7 @@ class Surroundings:
     dice: Dice
     contact_s: dict[str, float] = field(default_factory=dict)  # machine → its last successful write
     meetings: Meetings = field(default_factory=dict)  # of the trainers of gangs
+    poisons: Poisons = field(default_factory=dict)
     told_s: dict[str, float] = field(default_factory=dict)  # … to a controller
 
     def contact(self, machine: str, sent_s: float) -> None:
@@ -99,6 +101,7 @@ class Host:
             self.disk,
             around.clock.stream(f"trainer/{machine.id}"),
             around.meetings,
+            around.poisons,
         )
         self.agent: Process | None = None
         self.paused = False

@@ -87,11 +87,11 @@ def _of_trainer(fact: Fact) -> str:
     if isinstance(fact, TrainerStarted):
         return f"{fact.machine}: the trainer of {fact.job} g{fact.generation} starts after step {fact.step}"
     if isinstance(fact, TrainerSaved):
-        kind = "a final save" if fact.final else "a save"
+        kind = f"a {'final ' if fact.final else ''}{'BAD ' if fact.bad else ''}save"
         return f"{fact.machine}: the trainer of {fact.job} g{fact.generation} has {kind} of step {fact.step}"
     if isinstance(fact, TrainerEnded):
         how = "was killed" if fact.code is None else f"exits with {fact.code}"
-        done = ", done" if fact.done else ""
+        done = ", done" if fact.done else ", its state is lost" if fact.bad else ""
         return f"{fact.machine}: the trainer of {fact.job} g{fact.generation} {how} at {fact.step}{done}"
     return ""
 

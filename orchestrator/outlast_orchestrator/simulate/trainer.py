@@ -15,9 +15,10 @@ from outlast.node_ports import NodeTrouble, TrainerExit, TrainerOrder, TrainerPr
 from outlast.protocol.values import replace
 from outlast.trainer_contract import SaveAnswer, SaveRequest
 from outlast_orchestrator.simulate.clock import Dice, Process, SimClock
-from outlast_orchestrator.simulate.disk import Files, NodeDisk
+from outlast_orchestrator.simulate.disk import Files, NodeDisk, is_bad
 from outlast_orchestrator.simulate.gang_trainer import Alone, Meetings, PeerLost, company_of
 from outlast_orchestrator.simulate.history import History, TrainerEnded, TrainerSaved, TrainerStarted
+from outlast_orchestrator.simulate.sickness import BAD, Poisons, Sickness
 
 COMMAND = "simulated-training"
 OUTPUT = "model.txt"
@@ -89,7 +90,9 @@ class SimTrainer:
         disk: NodeDisk,
         dice: Dice,
         meetings: Meetings | None = None,
+        poisons: Poisons | None = None,
     ) -> None:
+        self.sickness = Sickness({} if poisons is None else poisons)
         self._meetings: Meetings = {} if meetings is None else meetings
         self._company = Alone()
         self._clock = clock
@@ -120,6 +123,20 @@ class SimTrainer:
         self._ended(order, None)
         self._exit = TrainerExit(KILLED_BY_SIGNAL)
 
+    def saves_left(self) -> int:
+        """How many saves of its own rhythm a healthy trainer that runs here has before it."""
+        if self.process is None or self._order is None or self._step == 0 or not self.sickness.well:
+            return 0
+        profile = profile_of(self._order.command)
+        return (profile.steps - self._step) // profile.save_every
+
+    def poison(self, steps: int) -> tuple[str, int]:
+        """The job, and the step from which on its state is bad, so many from now."""
+        assert self._order is not None
+        job, step = profile_of(self._order.command).job, self._step + steps
+        self.sickness.poisons[job] = step
+        return job, step
+
     # the port
 
     def start(self, order: TrainerOrder) -> None:
@@ -129,6 +146,7 @@ class SimTrainer:
         self._starts += 1
         self._order, self._exit, self._asked, self._step = order, None, None, 0
         self._seen = TrainerProgress()
+        self.sickness.begin("")
         self._process = self._clock.process(f"trainer/{self._machine}/{self._starts}")
         self._process.spawn("train", lambda: self._train(order))
 
@@ -175,6 +193,7 @@ class SimTrainer:
             step, state = read_checkpoint(found)
             state = company.judge(found, step, state)
         self._step = step
+        self.sickness.begin(state)
         self._seen = replace(self._seen, polls=profile.polls)
         started = TrainerStarted(self._machine, profile.job, order.generation, step, state)
         self._history.record(self._clock.now_s, started)
@@ -184,7 +203,8 @@ class SimTrainer:
                 self._leave(order, CRASHED, "a crash")
                 return
             step += 1
-            state = next_state(profile.job, step, state)
+            self.sickness.lost = company.spreads(self.sickness.lost, step)
+            state = self.sickness.after(profile.job, step, next_state(profile.job, step, state))
             try:
                 asked = company.agree(step, None if profile.deaf else self._asked)
             except PeerLost:
@@ -201,6 +221,9 @@ class SimTrainer:
                 if leaving:
                     self._leave(order, 0, "left when asked")
                     return
+        if state == BAD:
+            self._leave(order, CRASHED, "the loss is nan")
+            return
         self._disk.outputs[OUTPUT] = state.encode()
         self._seen = replace(self._seen, done=profile.polls)
         self._leave(order, 0, "done", done=True)
@@ -215,13 +238,14 @@ class SimTrainer:
         leaving: bool,
     ) -> None:
         self._clock.sleep(profile.save_s)
+        state = self.sickness.saved(state)
         files = self._company.files(checkpoint_files(profile, step, state), step, state)
         if files:
             self._disk.saved(step, files)
         if asked is not None and profile.polls and self._company.rank == 0:
             self._seen = replace(self._seen, answer=SaveAnswer(asked.id, step, leaving=leaving))
         final = asked is not None and asked.final
-        saved = TrainerSaved(self._machine, profile.job, order.generation, step, final)
+        saved = TrainerSaved(self._machine, profile.job, order.generation, step, final, is_bad(files))
         self._history.record(self._clock.now_s, saved)
 
     def _leave(self, order: TrainerOrder, code: int, tail: str, *, done: bool = False) -> None:
@@ -233,5 +257,6 @@ class SimTrainer:
     def _ended(self, order: TrainerOrder, code: int | None, *, done: bool = False) -> None:
         job = profile_of(order.command).job
         self._company.left()
-        ended = TrainerEnded(self._machine, job, order.generation, self._step, code, done)
+        bad = self.sickness.lost
+        ended = TrainerEnded(self._machine, job, order.generation, self._step, code, done, bad)
         self._history.record(self._clock.now_s, ended)

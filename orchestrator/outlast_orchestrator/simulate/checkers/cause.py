@@ -70,6 +70,8 @@ class Cause(Checker):
         elif isinstance(fact, TrainerEnded) and fact.code is not None:
             self._left.add(fact.job)
             self._because(fact.job, f"trainer exited with {fact.code}")
+        elif isinstance(fact, TrainerEnded) and fact.bad:
+            self._because(fact.job, "its state was lost")
         elif isinstance(fact, TrainerStarted):
             self._left.discard(fact.job)
         elif isinstance(fact, ProcessDied):

@@ -31,7 +31,7 @@ class Finished(Checker):
         if isinstance(fact, Fault) and fact.kind == STORE_RESTORED:
             self._jobs.clear()  # what was submitted since is known to nobody any more
             self._progress.clear()
-        elif isinstance(fact, TrainerEnded) and fact.code not in (None, 0, PEER_LOST):
+        elif isinstance(fact, TrainerEnded) and (fact.bad or fact.code not in (None, 0, PEER_LOST)):
             self._crashed.add(fact.job)
         elif isinstance(fact, StoreWrote):
             for row in fact.rows:

@@ -15,6 +15,7 @@ from outlast_orchestrator.simulate.history import (
     ProcessDied,
     StoreWrote,
     TrainerEnded,
+    TrainerSaved,
     TrainerStarted,
 )
 from outlast_orchestrator.simulate.trainer import CRASHED, profile_of
@@ -39,7 +40,8 @@ class _Leaving:
 class GangNoticedLoss(Checker):
     name = "a notice to a gang costs no step"
     sees = (
-        StoreWrote, Launched, Fault, Noticed, TrainerStarted, TrainerEnded, MachineEnded, ProcessDied,
+        StoreWrote, Launched, Fault, Noticed, TrainerStarted, TrainerSaved, TrainerEnded, MachineEnded,
+        ProcessDied,
     )  # fmt: skip
 
     def __init__(self, bytes_per_s: float) -> None:
@@ -66,6 +68,9 @@ class GangNoticedLoss(Checker):
             self._noticed(fact)
         elif isinstance(fact, TrainerStarted):
             self._started(fact)
+        elif isinstance(fact, TrainerSaved):
+            if fact.bad:
+                self._leaving.pop(fact.job, None)  # what is lost with it is the training's own trouble
         elif isinstance(fact, TrainerEnded):
             self._ended(fact)
         elif isinstance(fact, MachineEnded):
@@ -123,7 +128,7 @@ class GangNoticedLoss(Checker):
         leaving = self._leaving.get(end.job)
         if leaving is None or end.generation != leaving.generation:
             return
-        if end.code == CRASHED or end.done:
+        if end.code == CRASHED or end.done or end.bad:
             del self._leaving[end.job]
             return
         leaving.step = max(end.step, leaving.step or 0)

@@ -14,6 +14,7 @@ from outlast_orchestrator.simulate.history import (
     ProcessDied,
     StoreWrote,
     TrainerEnded,
+    TrainerSaved,
     TrainerStarted,
 )
 from outlast_orchestrator.simulate.trainer import Profile, profile_of
@@ -32,7 +33,9 @@ class _Leaving:
 
 class NoticedLoss(Checker):
     name = "a noticed loss costs no step"
-    sees = (StoreWrote, Fault, Noticed, TrainerStarted, TrainerEnded, MachineEnded, ProcessDied)
+    sees = (
+        StoreWrote, Fault, Noticed, TrainerStarted, TrainerSaved, TrainerEnded, MachineEnded, ProcessDied,
+    )  # fmt: skip
 
     def __init__(self, bytes_per_s: float) -> None:
         super().__init__()
@@ -58,6 +61,9 @@ class NoticedLoss(Checker):
             self._noticed(fact)
         elif isinstance(fact, TrainerStarted):
             self._started(fact)
+        elif isinstance(fact, TrainerSaved):
+            if fact.bad:
+                self._leaving.pop(fact.machine, None)  # what is lost with it is the training's own trouble
         elif isinstance(fact, TrainerEnded):
             self._ended(fact)
         elif isinstance(fact, MachineEnded):
@@ -114,7 +120,9 @@ class NoticedLoss(Checker):
     def _ended(self, end: TrainerEnded) -> None:
         self._alive.pop(end.machine, None)
         leaving = self._leaving.get(end.machine)
-        if leaving is not None:
+        if leaving is not None and end.bad:
+            del self._leaving[end.machine]
+        elif leaving is not None:
             leaving.step = end.step
 
     def _started(self, start: TrainerStarted) -> None:

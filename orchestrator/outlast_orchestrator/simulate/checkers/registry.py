@@ -23,6 +23,7 @@ from outlast_orchestrator.simulate.checkers.gang_whole import GangWhole
 from outlast_orchestrator.simulate.checkers.generations import Generations
 from outlast_orchestrator.simulate.checkers.gone import GoneIsGone
 from outlast_orchestrator.simulate.checkers.half_gang import HalfGang
+from outlast_orchestrator.simulate.checkers.health import Health
 from outlast_orchestrator.simulate.checkers.healthy import Healthy
 from outlast_orchestrator.simulate.checkers.held import Held
 from outlast_orchestrator.simulate.checkers.intent import Intent
@@ -85,6 +86,7 @@ def all_checkers(
         Uncertain(),
         Intent(),
         Cause(contact_s, told_s),
+        Health(able_since_s),
         Healthy(contact_s),
         DoubleAction(),
         ReadFirst(),
