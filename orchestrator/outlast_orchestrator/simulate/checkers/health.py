@@ -67,8 +67,8 @@ class Health(Checker):
             self._saved(fact)
         elif isinstance(fact, TrainerEnded):
             self._judge(fact.machine, fact.job)
-            row = self._rows.pop(fact.machine, None)
-            self.judged += row is not None and row.count >= QUARANTINED_MAX
+            over = self._rows.pop(fact.machine, None)
+            self.judged += over is not None and over.count >= QUARANTINED_MAX
 
     def _wrote(self, fact: Wrote) -> None:
         path = path_of(fact.key)
