@@ -13,6 +13,7 @@ HEALTH = (
         (edit("outlast.fold_saving:_quarantined", "refused=assignment.saving.refused + 1", "refused=0"),),
         (ENDS,),
         own=True,
+        seed=53,
     ),
     Mutant(
         "a job whose state is lost is tried for ever",
@@ -25,11 +26,13 @@ HEALTH = (
         ),
         (ENDS,),
         own=True,
+        seed=16,
     ),
     Mutant(
         "the health gate lets a lost state through",
         (edit("outlast_orchestrator.simulate.disk:SimSaves.scan", "if is_bad(files):", "if False:"),),
         (ENDS,),
         own=True,
+        seed=7,
     ),
 )
