@@ -8,7 +8,6 @@ import threading
 import time
 from datetime import datetime, timezone
 
-
 POOL_BYTES = 4 << 10
 
 
