@@ -134,6 +134,9 @@ class Node:
             copy.drop()
         return seen.pending
 
+    def may_be_killed(self) -> bool:
+        return True
+
     def live(self, dice: random.Random | None) -> bool:
         """One life of the trainer; with dice it is killed. False: it ended by itself."""
         saves, resume = self.begin()
@@ -143,7 +146,11 @@ class Node:
         end_s, killed, before = time.monotonic() + self.limit_s, False, len(self.durable.refs)
         while not gone(pid):
             assert time.monotonic() < end_s, self.story()
-            if plan is not None and plan.come(committed=len(self.durable.refs) > before):
+            if (
+                plan is not None
+                and self.may_be_killed()
+                and plan.come(committed=len(self.durable.refs) > before)
+            ):
                 killed = True
                 os.killpg(pid, signal.SIGKILL)
                 while not gone(pid):
