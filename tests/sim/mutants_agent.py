@@ -106,7 +106,7 @@ AGENT = (
         ),
         (NOTICED,),
         own=True,
-        seed=41,
+        seed=7,
     ),
     Mutant(
         "the end comes before the outputs",
