@@ -27,6 +27,7 @@ WAKE_GRACE_S = 20.0  # after a freeze both ways of renewing the lease get this c
 COMMIT_S = 1.0  # manifest and pointer, before anything was measured
 PARTS_EVERY_S = 2.0  # how often the first node of a gang looks for the others' parts
 PARTS_TOLD_AFTER_S = 300.0  # a part that is missing for so long is told
+PARTS_LIMIT_S = 900.0  # once the trainer has ended, a part that is missing for so long is not waited for
 ASK_AGAIN_S = 60.0  # a request for a save that nothing answered is repeated
 QUARANTINED_MAX = 3  # saves in a row that the health gate refused: then the attempt ends
 

@@ -33,11 +33,11 @@ from outlast.bucket.outcomes import Applied
 from outlast.cadence import Pace
 from outlast.gang import meeting_of, pointer_to_follow
 from outlast.launch import trainer_order
-from outlast.news import Committed, News
+from outlast.news import Committed, News, SaveFound, Uploaded
 from outlast.node_ports import Node, NodeMemory
 from outlast.ports import Bucket, Link, Runtime
 from outlast.protocol.messages import WriterRef
-from outlast.save.types import StableCopy
+from outlast.save.types import Draft, StableCopy
 from outlast.tasks.desk import Desk, Flag, Post, Wanted
 from outlast.tasks.link import HangTask, ReportTask, StatusTask
 from outlast.tasks.logs import LogsTask, LogTarget
@@ -201,11 +201,11 @@ class Crew:
         self._aim(after)
         old, new = before.assignment, after.assignment
         committed = isinstance(news, Committed) and isinstance(news.outcome, Applied)
-        kept = [] if new is old else list(_copies(new))
-        for copy in () if new is old else _copies(old):
-            if all(copy is not one for one in kept):
-                durable = committed and old is not None and copy is old.saving.under_way
-                (self._finder.committed if durable else self._finder.drop)(copy)
+        if isinstance(news, Uploaded) and new is not None and new.follows:
+            committed = isinstance(news.outcome, Draft)  # what a node that follows can do for it is done
+        for copy in unneeded(old, new, news):
+            durable = committed and old is not None and copy is old.saving.under_way
+            (self._finder.committed if durable else self._finder.drop)(copy)
         if new is None:
             return
         if new.fenced_why:
@@ -266,6 +266,15 @@ class Crew:
             self._leader = leader
             self._leaders = self._leaders or self._new_leaders()
             self._leaders.aim(leader)
+
+
+def unneeded(old: Assignment | None, new: Assignment | None, news: News) -> list[StableCopy]:
+    """Copies that were held before, or came just now, and that nobody brings to the bucket."""
+    found = [news.copy] if isinstance(news, SaveFound) else []
+    if new is not old:
+        found += _copies(old)
+    kept = list(_copies(new)) if found else []
+    return [copy for copy in found if all(copy is not one for one in kept)]
 
 
 def _copies(assignment: Assignment | None) -> Iterator[StableCopy]:

@@ -23,16 +23,17 @@ from outlast.acts import (
     Release,
     Remember,
     Restore,
-    Settle,
     Start,
     Upload,
 )
-from outlast.cadence import KILL_GRACE_S, WAKE_GRACE_S
+from outlast.cadence import KILL_GRACE_S, PARTS_LIMIT_S, WAKE_GRACE_S
 from outlast.follow import follow, try_join
 from outlast.gang import unreachable_peers
 from outlast.health import unhealthy
 from outlast.leave import Leaving, drain, keep_saving, leaving
 from outlast.protocol.messages import AgentState, Command, CommandKind
+from outlast.protocol.values import replace
+from outlast.stages import by_stage
 from outlast.verdict import verdict
 from outlast.view import AgentView, Assignment, Chore, Stage
 
@@ -166,29 +167,24 @@ def _try_claim(view: AgentView, assignment: Assignment) -> Decision:
 
 
 def _claimed(view: AgentView, assignment: Assignment) -> Decision:
-    stage = assignment.trainer.stage
     reason = leaving(view, assignment)
-    if stage is Stage.NONE:
+    if assignment.trainer.stage is Stage.NONE:
         return _before_start(view, assignment, reason)
-    acts = list(_ship(view, assignment, reason))
-    if stage is Stage.ALIVE and assignment.trainer.exit is not None:
-        # The main process ended; what it left behind must not write into the next attempt's files.
-        acts.append(Kill("", KILL_GRACE_S if reason is None else 1.0))
-        return Decision(tuple(acts), f"the trainer ended with code {assignment.trainer.exit.code}")
-    if stage is Stage.ALIVE and reason is None and (why := unhealthy(assignment)):
-        acts.append(Kill(why, KILL_GRACE_S))
-        return Decision(tuple(acts), why)
-    if stage is Stage.ALIVE:
-        rest = keep_saving(view, assignment) if reason is None else drain(view, assignment, reason)
-        return Decision((*acts, *rest.acts), rest.why)
-    if stage is Stage.DEAD:
-        acts.append(Settle())
-        return Decision(tuple(acts), "looking for the trainer's last save")
-    if stage is Stage.SETTLED:
-        rest = _finish(view, assignment, reason)
-        return Decision((*acts, *rest.acts), rest.why)
-    waits = {Stage.STARTING: "starting the trainer", Stage.ENDING: "ending the trainer"}
-    return Decision(tuple(acts), waits.get(stage, "looking for the trainer's last save"))
+    return by_stage(
+        assignment.trainer,
+        _ship(view, assignment, reason),
+        sweep_s=KILL_GRACE_S if reason is None else 1.0,
+        alive=lambda: _while_it_trains(view, assignment, reason),
+        settled=lambda: _finish(view, assignment, reason),
+    )
+
+
+def _while_it_trains(view: AgentView, assignment: Assignment, reason: Leaving | None) -> Decision:
+    if reason is not None:
+        return drain(view, assignment, reason)
+    if why := unhealthy(assignment):
+        return Decision((Kill(why, KILL_GRACE_S),), why)
+    return keep_saving(view, assignment)
 
 
 def _before_start(view: AgentView, assignment: Assignment, reason: Leaving | None) -> Decision:
@@ -235,10 +231,11 @@ def _finish(view: AgentView, assignment: Assignment, reason: Leaving | None) -> 
     if view.now_s < assignment.closing_retry_s:
         return Decision((), "the end could not be written into the pointer; trying again")
     out_of_time = reason is not None and reason.by_s is not None and view.now_s >= reason.by_s
-    stop_now = out_of_time and reason is not None and not reason.save
-    if not assignment.saving.idle and not out_of_time and not stop_now:
+    left_out = _never_whole(view, assignment)
+    if not assignment.saving.idle and not out_of_time and not left_out:
         return Decision((), "bringing the last save to the bucket")
     end = verdict(assignment, reason)
+    end = replace(end, why=f"{end.why}; {left_out}") if left_out else end
     if isinstance(end, Release) or end.code != 0:
         return Decision((end,), end.why)
     if assignment.outputs is not Chore.DONE:
@@ -248,3 +245,15 @@ def _finish(view: AgentView, assignment: Assignment, reason: Leaving | None) -> 
         acts: tuple[Act, ...] = (FinishOutputs(),) if assignment.outputs is Chore.TODO else ()
         return Decision(acts, "verifying the outputs in the bucket")
     return Decision((end,), end.why)
+
+
+def _never_whole(view: AgentView, assignment: Assignment) -> str:
+    """The last save of a gang that is not waited for any more, in words: nobody would ever end that wait, for
+    the others wait for this node."""
+    saving = assignment.saving
+    if saving.missing_since_s is None or saving.tries > 0:  # none is missing, or nobody could look just now
+        return ""
+    if view.now_s - saving.missing_since_s < PARTS_LIMIT_S:
+        return ""
+    ranks = ", ".join(map(str, saving.missing))
+    return f"its last save is left out, for the part of node {ranks} did not come"

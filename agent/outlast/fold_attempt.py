@@ -18,7 +18,7 @@ from outlast.facts import (
 )
 from outlast.fold_gang import joined, leader_seen
 from outlast.fold_saving import SAVING_NEWS, fold_saving
-from outlast.fold_storage import pointer_said, troubled
+from outlast.fold_storage import mended, pointer_said, troubled
 from outlast.news import (
     ClaimAnswered,
     Closed,
@@ -71,7 +71,7 @@ def _folded(view: AgentView, assignment: Assignment, news: object) -> AgentView:
     if isinstance(news, (Prepared, Remembered)):
         return _prepared(view, assignment, news)
     if isinstance(news, Joined):
-        return joined(view, assignment, news)
+        return _joined(joined(view, assignment, news), news)
     if isinstance(news, LeaderSeen):
         return leader_seen(view, assignment, news)
     if isinstance(news, ClaimAnswered):
@@ -103,6 +103,16 @@ def _prepared(view: AgentView, assignment: Assignment, news: Prepared | Remember
         return troubled(with_assignment(view, again), outcome)
     view = with_assignment(view, replace(assignment, prepare=Chore.DONE))
     return note(view, SETUP_DONE, outcome)
+
+
+def _joined(view: AgentView, news: Joined) -> AgentView:
+    """A node that can't look holds up the whole gang, which waits for it: that is told."""
+    assignment, outcome = view.assignment, news.outcome
+    assert assignment is not None
+    if not isinstance(outcome, Trouble):
+        return mended(view)
+    failure = _refused("storage", outcome, assignment.claim_tries)
+    return troubled(with_assignment(view, replace(assignment, failure=failure)), outcome)
 
 
 def _refused(phase: str, trouble: Trouble, tries: int) -> Failure | None:

@@ -28,7 +28,7 @@ from outlast.news import (
     UploadMoved,
 )
 from outlast.protocol.values import replace
-from outlast.save.types import Draft
+from outlast.save.types import Draft, StableCopy
 from outlast.view import AgentView, Ask, Assignment, Chore, Saving
 
 SAVING_NEWS = (
@@ -64,10 +64,11 @@ def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentVie
     """Every complete save goes to the bucket, unless a newer one replaced it while it waited."""
     saving, copy = assignment.saving, news.copy
     ask, save_s = _answered(view, assignment, news.age_s)
-    replaced = saving.waiting
+    no_part = _no_part(assignment, copy)
+    replaced = None if no_part else saving.waiting
     saving = replace(
         saving,
-        waiting=copy,
+        waiting=saving.waiting if no_part else copy,
         found_step=copy.step,
         found_s=view.now_s,
         state_bytes=copy.bytes,
@@ -75,8 +76,9 @@ def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentVie
         refused=0,
         refused_why="",
         save_s=save_s,
-        skipped=saving.skipped + (1 if replaced is not None else 0),
+        skipped=saving.skipped + (1 if replaced is not None or no_part else 0),
     )
+    first = assignment.saving.found_step is None
     view = with_assignment(view, replace(assignment, saving=saving, ask=ask))
     view = note(
         view, SAVE_FOUND, f"step {copy.step} ({copy.kind}, {copy.confidence.value})", step=str(copy.step)
@@ -84,6 +86,9 @@ def _found(view: AgentView, assignment: Assignment, news: SaveFound) -> AgentVie
     if replaced is not None:
         why = f"step {replaced.step}: step {copy.step} was complete before its upload began"
         view = note(view, SAVE_SKIPPED, f"{why}; {_advice(saving)}", step=str(replaced.step))
+    if no_part:
+        kind = TELL if first and not copy.numbered else SAVE_SKIPPED
+        view = note(view, kind, f"step {copy.step}: {no_part}", step=str(copy.step))
     return view
 
 
@@ -110,6 +115,27 @@ def _answered(view: AgentView, assignment: Assignment, age_s: float) -> tuple[As
     if ask.saves_since == 0:
         save_s = view.now_s - ask.at_s
     return replace(ask, saves_since=ask.saves_since + 1), save_s
+
+
+def _no_part(assignment: Assignment, copy: StableCopy) -> str:
+    """Why a save can't be a part of a gang's checkpoint; "" if it may.
+
+    The nodes know by the step alone which of their saves belong together: two saves of one step, or steps
+    that each node counts for itself, would bring parts of different saves into one checkpoint.
+    """
+    if not assignment.parts:
+        return ""
+    if not copy.numbered:
+        return "not used: its name has no step (as in step_120), so nobody knows which parts belong together"
+    if copy.grown:
+        return ""  # whatever of it lies in the bucket is of the same save
+    saving = assignment.saving
+    known = {one.step for one in (saving.waiting, saving.under_way) if one is not None}
+    if saving.durable is not None and saving.durable_s is not None:
+        known.add(saving.durable.step)
+    if copy.step in known or copy.step in (saving.parted_step, saving.found_step):
+        return "it was saved before; in a gang the first save of a step counts"
+    return ""
 
 
 def _advice(saving: Saving) -> str:
@@ -146,7 +172,7 @@ def _left_out(view: AgentView, assignment: Assignment, news: PartLeftOut) -> Age
     if news.outcome is not None:
         return troubled(later(view, assignment), news.outcome)
     done = replace(assignment.saving, uploading=False, parted_step=news.step, tries=0)
-    why = f"step {news.step}: this node has no healthy part of it, and says so"
+    why = f"step {news.step}: this node has no part of it, and says so"
     return note(mended(with_saving(view, done)), SAVE_SKIPPED, why, step=str(news.step))
 
 
@@ -156,7 +182,7 @@ def _committed(view: AgentView, assignment: Assignment, news: Committed) -> Agen
         return troubled(later(view, assignment), outcome)
     if isinstance(outcome, Incomplete):
         return _incomplete(view, saving, outcome)
-    saving = replace(saving, missing=(), missing_since_s=None)
+    saving = replace(saving, missing=(), missing_since_s=None, missing_told=False)
     if isinstance(outcome, Rebase):
         # The head moved since the upload began: what to name again is decided anew.
         return with_saving(view, replace(saving, draft=None))
@@ -185,22 +211,26 @@ def _incomplete(view: AgentView, saving: Saving, outcome: Incomplete) -> AgentVi
     step = copy.step if copy is not None else 0
     if outcome.skipped:
         ranks = ", ".join(map(str, outcome.skipped))
-        given_up = replace(saving, under_way=None, draft=None, missing=(), missing_since_s=None)
+        given_up = replace(
+            saving, under_way=None, draft=None, missing=(), missing_since_s=None, missing_told=False
+        )
         why = f"step {step}: node {ranks} has no part of it: a newer save took its place, or it was refused"
-        return note(with_saving(view, given_up), SAVE_SKIPPED, why, step=str(step))
+        return note(mended(with_saving(view, given_up)), SAVE_SKIPPED, why, step=str(step))
     since_s = saving.missing_since_s if saving.missing_since_s is not None else view.now_s
+    missing_s = view.now_s - since_s
     waits = replace(
         saving,
         missing=outcome.missing,
         missing_since_s=since_s,
+        missing_told=missing_s >= PARTS_TOLD_AFTER_S,
+        tries=0,
         retry_s=view.now_s + PARTS_EVERY_S,
     )
-    told_s = since_s + PARTS_TOLD_AFTER_S
-    view = with_saving(view, waits)
-    if not told_s <= view.now_s < told_s + 1.5 * PARTS_EVERY_S:
+    view = mended(with_saving(view, waits))
+    if saving.missing_told or not waits.missing_told:
         return view
-    ranks, since_s = ", ".join(map(str, outcome.missing)), view.now_s - since_s
-    why = f"step {step} is not committed: the part of node {ranks} has been missing for {since_s:.0f} s"
+    ranks = ", ".join(map(str, outcome.missing))
+    why = f"step {step} is not committed: the part of node {ranks} has been missing for {missing_s:.0f} s"
     return note(view, TELL, f"{why} (where the first node alone saves, set `checkpoint.parts: first-node`)")
 
 

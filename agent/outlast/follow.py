@@ -7,11 +7,13 @@ needs all of them, and who ends one earlier breaks it. It writes neither the poi
 
 from __future__ import annotations
 
-from outlast.acts import Act, Decision, Join, Kill, LeaveOut, Over, Restore, Settle, Start, Upload
+from outlast.acts import Act, Decision, Join, Kill, LeaveOut, Over, Restore, Start, Upload
 from outlast.cadence import COMMIT_S, KILL_GRACE_S
 from outlast.health import ended_unhealthy, unhealthy
 from outlast.leave import Leaving, leaving
 from outlast.protocol.messages import AgentState
+from outlast.save.types import StableCopy
+from outlast.stages import by_stage
 from outlast.verdict import failure_of
 from outlast.view import AgentView, Assignment, Chore, Saving, Stage
 
@@ -30,26 +32,16 @@ def try_join(view: AgentView, assignment: Assignment) -> Decision:
 
 def follow(view: AgentView, assignment: Assignment) -> Decision:
     """After the first node has claimed."""
-    stage, reason = assignment.trainer.stage, leaving(view, assignment)
-    if stage is Stage.NONE:
+    reason = leaving(view, assignment)
+    if assignment.trainer.stage is Stage.NONE:
         return _before_start(view, assignment, reason)
-    acts = list(_ship(view, assignment))
-    if stage is Stage.ALIVE and assignment.trainer.exit is not None:
-        acts.append(Kill("", 1.0))
-        return Decision(tuple(acts), f"the trainer ended with code {assignment.trainer.exit.code}")
-    if stage is Stage.ALIVE:
-        if why := _why_now(view, assignment, reason):
-            acts.append(Kill(why, 0.0 if assignment.leader_over is None else KILL_GRACE_S))
-            return Decision(tuple(acts), why)
-        return Decision(tuple(acts), _doing(assignment, reason))
-    if stage is Stage.DEAD:
-        acts.append(Settle())
-        return Decision(tuple(acts), "looking for the trainer's last save")
-    if stage is Stage.SETTLED:
-        rest = _finish(view, assignment, reason)
-        return Decision((*acts, *rest.acts), rest.why)
-    waits = {Stage.STARTING: "starting the trainer", Stage.ENDING: "ending the trainer"}
-    return Decision(tuple(acts), waits.get(stage, "looking for the trainer's last save"))
+    return by_stage(
+        assignment.trainer,
+        _ship(view, assignment),
+        sweep_s=1.0,
+        alive=lambda: _while_it_trains(view, assignment, reason),
+        settled=lambda: _finish(view, assignment, reason),
+    )
 
 
 def _before_start(view: AgentView, assignment: Assignment, reason: Leaving | None) -> Decision:
@@ -64,6 +56,12 @@ def _before_start(view: AgentView, assignment: Assignment, reason: Leaving | Non
     if assignment.restore is Chore.TODO and view.now_s >= assignment.restore_retry_s:
         return Decision((Restore(),), "restoring what the first node restored")
     return Decision((), "restoring what the first node restored")
+
+
+def _while_it_trains(view: AgentView, assignment: Assignment, reason: Leaving | None) -> Decision:
+    if why := _why_now(view, assignment, reason):
+        return Decision((Kill(why, 0.0 if assignment.leader_over is None else KILL_GRACE_S),), why)
+    return Decision((), _doing(assignment, reason))
 
 
 def _doing(assignment: Assignment, reason: Leaving | None) -> str:
@@ -91,15 +89,26 @@ def _ship(view: AgentView, assignment: Assignment) -> tuple[Act, ...]:
     if not assignment.parts or assignment.leader_over is not None or view.now_s < saving.retry_s:
         return ()
     if saving.under_way is not None:
-        return () if saving.uploading else (Upload(saving.under_way),)
-    if saving.uploading or wanted is None or wanted == saving.parted_step:
+        again = Upload(saving.under_way, _left_out(saving.under_way, wanted))
+        return () if saving.uploading else (again,)
+    if saving.uploading or wanted is None:
         return ()
     if saving.waiting is None or saving.waiting.step < wanted:
-        # The save that it means is not found here yet; or it was, and the health gate refused it.
-        refused = saving.refused_step is not None and saving.refused_step >= wanted
-        return (LeaveOut(wanted),) if refused else ()
-    skips = wanted if saving.waiting.step > wanted else None
-    return (Upload(saving.waiting, skips),)
+        return (LeaveOut(wanted),) if _never_has(saving, wanted) else ()
+    if wanted == saving.parted_step and saving.waiting.step > wanted:
+        return ()  # (one of the same step has more files than what was brought)
+    return (Upload(saving.waiting, _left_out(saving.waiting, wanted)),)
+
+
+def _never_has(saving: Saving, wanted: int) -> bool:
+    """The save that it means is not only not found here yet: it was, and the health gate refused it."""
+    refused = saving.refused_step is not None and saving.refused_step >= wanted
+    return refused and wanted != saving.parted_step
+
+
+def _left_out(copy: StableCopy, wanted: int | None) -> int | None:
+    """The step that the first node waits for, if this node no longer has it: it is told, at each try."""
+    return wanted if wanted is not None and copy.step > wanted else None
 
 
 def _finish(view: AgentView, assignment: Assignment, reason: Leaving | None) -> Decision:

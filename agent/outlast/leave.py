@@ -114,6 +114,9 @@ def _await_final(view: AgentView, assignment: Assignment, reason: Leaving) -> De
         )
     if not _final_is_here(assignment):
         return Decision((), f"waiting for the final save: {reason.why}")
+    if assignment.parts and not assignment.saving.idle:
+        # The others' trainers end with this one, and what one of them is still writing with them.
+        return Decision((), "the final save is on the disk; the parts of the other nodes are on their way")
     if view.now_s < assignment.saving.found_s + FINAL_GRACE_S or _leaves_by_itself(assignment):
         return Decision((), "the final save is on the disk; the trainer may leave by itself")
     return Decision(

@@ -127,6 +127,7 @@ class Saving:
     pruned_s: float = NEVER_S  # when that began: wishes for pins were looked at then
     missing: tuple[int, ...] = ()  # of a gang: nodes whose part of the draft is not there yet
     missing_since_s: float | None = None
+    missing_told: bool = False  # that it has been so for long
     parted_step: int | None = None  # on a node that follows: the newest step whose part is in the bucket
 
     @property

@@ -44,6 +44,7 @@ from outlast_orchestrator.core.errors import Capacity, Scope, ScopeKind
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.types import (
     InstancePhase,
+    JobState,
     Progress,
 )
 from outlast_orchestrator.core.view import Call, CallDone, CallKind
@@ -139,6 +140,28 @@ def test_who_will_be_free_in_a_moment_is_waited_for() -> None:
     claimed = replace(attempt(1, "m0", "m1"), noticed=True, draining_since=NOW_AT - 5)
     found = training(noticed, other, attempts=(claimed, waiting(2)))
     assert len(actions(decided(found), Launch)) == 1
+
+
+def test_where_the_last_attempts_machines_are_nothing_more_can_be_had_and_it_goes_elsewhere() -> None:
+    """The price that takes a machine away may be above what the job pays."""
+    noticed = node("m0", 0, AgentState.DRAINING, notice=Notice("terminate", 100.0))
+    claimed = replace(attempt(1, "m0", "m1"), noticed=True, draining_since=NOW_AT - 5)
+    dear = replace(OFFER, price_usd_h=9.0)
+    limited = replace(PAIR, want=replace(PAIR.want, price_max_usd_h=1.0))
+    found = training(
+        noticed,
+        node("m1", 1, AgentState.DRAINING),
+        job=limited,
+        attempts=(claimed, waiting(2)),
+        offers=(dear, FAR),
+    )
+    first = decided(found)
+    assert not actions(first, Launch)
+    assert after(found, first).progress.state is not JobState.FAILED
+    launched = actions(decided(after(found, first)), Launch)
+    assert [launch.instance.request.offer.region for launch in launched] == ["r2", "r2"]
+    nowhere = replace(found, offers=(dear,), instances=(noticed,))
+    assert after(nowhere).progress.state is JobState.FAILED
 
 
 # getting ready

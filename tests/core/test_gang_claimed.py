@@ -34,6 +34,7 @@ from outlast_orchestrator.core.types import (
     InstancePhase,
     JobState,
     Progress,
+    Restart,
 )
 
 
@@ -42,7 +43,9 @@ def test_a_lost_node_closes_nothing_while_the_first_one_lives() -> None:
     decision = decided(found)
     assert not events(decision, Kind.ATTEMPT_CLOSED)
     assert after(found, decision).progress.closed == ()
-    assert "node 1 is lost" in events(decision, Kind.ATTEMPT_DRAINING)[0].why
+    drains = events(decision, Kind.ATTEMPT_DRAINING)[0]
+    assert "node 1 is lost" in drains.why
+    assert drains.data["cause"] == "node lost"
     assert kinds(found, "m0") == [CommandKind.STOP]
     assert (told(decision, "m0") or ())[0].limit_s
 
@@ -79,6 +82,9 @@ def test_a_notice_to_any_node_makes_all_of_them_save_and_leave_and_plans_the_nex
     commands = told(decision, "m0") or ()
     assert [command.kind for command in commands] == [CommandKind.DRAIN]
     assert commands[0].limit_s == 70.0
+    asked_too = replace(found, job=replace(found.job, restart=Restart(1)))
+    causes = [events(decided(one), Kind.ATTEMPT_DRAINING)[0].data["cause"] for one in (found, asked_too)]
+    assert causes == ["notice", "notice"], "it does not wait for what a restart has to wait for"
 
 
 def test_a_first_node_that_may_only_be_cut_off_is_not_ended_for_anothers_loss() -> None:
@@ -114,6 +120,21 @@ def test_others_are_told_when_the_first_node_has_left() -> None:
     )
     assert kinds(found, "m1") == [CommandKind.STOP]
     assert after(found).attempts[0].open, "the other node has not said yet how it ended"
+
+
+def test_a_node_that_can_not_end_its_trainer_does_not_hold_up_the_job_for_ever() -> None:
+    """A process that hangs in its driver can't be killed, and its agent says so as long as it likes."""
+    stuck, crash = node("m1", 1, AgentState.RUNNING), Failure("trainer", "failed, code 1", exit_code=1)
+    for state, ended in (
+        (AgentState.RELEASED, pointer(1, PointerState.RELEASED)),
+        (AgentState.ENDED, pointer(1, PointerState.ENDED, exit_code=1)),
+    ):
+        for since_s, waits in ((100.0, True), (130.0, False)):
+            first = node("m0", 0, state, state_s=NOW_S - since_s, failure=crash)
+            found = training(first, stuck, pointer_=ended)
+            decision = decided(found)
+            assert after(found, decision).attempts[0].open is waits
+            assert not events(decision, Kind.ATTEMPT_FAILED), "the machine is to blame"
 
 
 def test_a_crash_beside_a_lost_machine_is_no_failure_of_the_job() -> None:

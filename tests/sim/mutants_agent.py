@@ -100,7 +100,7 @@ AGENT = (
         (
             edit(
                 "outlast.decide:_finish",
-                "if not assignment.saving.idle and not out_of_time and not stop_now:",
+                "if not assignment.saving.idle and not out_of_time and not left_out:",
                 "if False:",
             ),
         ),

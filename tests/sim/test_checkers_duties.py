@@ -65,6 +65,12 @@ def test_held() -> None:
     assert told(Held(), [*wish, wrote(POINTER, listed, plain), drains]) == []
     over = replace(plain, seq=4, state=PointerState.RELEASED)
     assert told(Held(), [*wish, wrote(POINTER, over, plain), drains]) == []
+    gang = Attempt(
+        JOB, 1, "a1", 1, 0.0, "", ("l1", "l2"), claimed=True, abandoned=True, noticed=True, draining_since=5.0
+    )
+    for cause, broken in (("notice", 0), ("node lost", 0), ("restart", 1), ("given up", 1)):
+        event = Event(Kind.ATTEMPT_DRAINING, "", JOB, 1, data={"cause": cause})
+        assert len(told(Held(), [*wish, StoreWrote("controller/1", (gang,), (event,))])) == broken
     next_one = stored(Attempt(JOB, 2, "a2", 1, 0.0, "test", start_from=A))
     for head, broken in ((A, 0), (B, 1)):
         claim = replace(over, generation=2, writer="w2", seq=5, state=PointerState.RUNNING, head=head)

@@ -20,13 +20,13 @@ from outlast.protocol.objects import (
 from outlast.save.types import Draft
 
 
-def write_start(bucket: Bucket, start: GangStart) -> GangStart:
-    """Creates it, or returns the one that an earlier try created. Raises Unsure, Denied."""
+def write_start(bucket: Bucket, start: GangStart) -> bool:
+    """False: an earlier try has written another one, and the others go by that. Raises Unsure, Denied."""
     try:
         bucket.create(gang_key(start.generation), dump(start))
     except Exists:
-        return read_start(bucket, start.generation) or start
-    return start
+        return read_start(bucket, start.generation) == start
+    return True
 
 
 def read_start(bucket: Bucket, generation: int) -> GangStart | None:
@@ -74,7 +74,7 @@ def gather(bucket: Bucket, me: Identity, draft: Draft, world_size: int) -> Gathe
     parts: dict[int, Part] = {}
     for key in sorted(present):
         part = _read_part(bucket, me, draft.step, key, present)
-        if part is not None and (part.rank not in parts or parts[part.rank].skipped):
+        if part is not None and (part.rank not in parts or _is_more(part, parts[part.rank])):
             parts[part.rank] = part
     ranks = range(1, world_size)
     missing = tuple(rank for rank in ranks if rank not in parts)
@@ -86,6 +86,11 @@ def gather(bucket: Bucket, me: Identity, draft: Draft, world_size: int) -> Gathe
         for entry in entries:
             files.setdefault(entry.path, entry)
     return Gathered(replace(draft, files=tuple(files.values())))
+
+
+def _is_more(part: Part, other: Part) -> bool:
+    """Of two from one node: a save that was found before its last file was written is brought twice."""
+    return (not part.skipped, len(part.files)) > (not other.skipped, len(other.files))
 
 
 def _read_part(bucket: Bucket, me: Identity, step: int, key: str, present: dict[str, int]) -> Part | None:

@@ -161,6 +161,8 @@ class Found:
     names: frozenset[str] = frozenset()  # of its files, the step's number put aside
     key: str = ""  # of the candidate
     warning: str = ""
+    numbered: bool = True  # the step is in its name, not the watcher's guess
+    grown: bool = False  # it was told before, with fewer files: the same save, now with the rest of it
 
     @property
     def bytes(self) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from outlast.node_ports import NodeTrouble, Quarantined, SaveLook, SaveSeen
 from outlast.ports import Runtime
-from outlast.protocol.messages import Work
+from outlast.protocol.messages import FIRST_NODE, Work
 from outlast.protocol.objects import Manifest
 from outlast.save.found import Found
 from outlast.save.gate import Gate, Verdict
@@ -60,8 +60,12 @@ class FolderSaves:
         self._watcher = Watcher(work.checkpoint, root, self._quiet_s)
         self._watcher.begin()
         if resume is not None:
-            paths = [file.path for file in resume.files]
-            self._watcher.know(resume.step, resume.kind, paths, resume.bytes)
+            # Of a gang's checkpoint this node saves only a part: all its names and bytes say nothing of that.
+            alone = resume.world_size == 1 or work.checkpoint.parts == FIRST_NODE
+            files = resume.files if alone else ()
+            self._watcher.know(
+                resume.step, resume.kind, [file.path for file in files], resume.bytes if alone else None
+            )
         self._label, self._handed, self._begun_s = label, {}, self._runtime.monotonic_s()
         self._health = work.checkpoint.health
         self._before = None if resume is None else resume.gate

@@ -124,7 +124,10 @@ def _copy_of(
     found: Found, files: tuple[StableFile, ...], drop: Callable[[], None], final: bool
 ) -> StableCopy:
     begun_at = min(file.mtime_ns for file in found.files) / 1e9
-    return StableCopy(found.step, found.kind, found.confidence, files, drop, final, begun_at=begun_at)
+    return StableCopy(
+        found.step, found.kind, found.confidence, files, drop, final,
+        begun_at=begun_at, numbered=found.numbered, grown=found.grown,
+    )  # fmt: skip
 
 
 def _link(file: FoundFile, target: Path) -> bool:

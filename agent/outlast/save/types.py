@@ -30,8 +30,9 @@ class StableCopy:
     final: bool = False
     gate: str = ""
     begun_at: float = 0.0  # by the node's wall clock: when its oldest file was written; 0: not known
-
     mapped: bool = False  # its files are read as mapped memory, not copied into ours
+    numbered: bool = True  # the step is in its name: another node finds the same save by it
+    grown: bool = False  # it was found before, with fewer files: the same save, now with the rest of it
 
     @property
     def bytes(self) -> int:

@@ -12,6 +12,7 @@ from outlast.save.generic import files_of, names_of
 from outlast.save.kinds import kind_named
 from outlast.save.places import Claimed, candidates
 
+Stamps = dict[str, tuple[int, int, int]]  # by path
 QUIET_S = 5.0
 ODD_SIZE = (0.5, 2.0)  # times the last committed one: worth a word, never a refusal
 
@@ -36,6 +37,7 @@ class Watcher:
         self._quiet_s = quiet_s
         self._quiet = QuietMemory()
         self._told: dict[str, object] = {}  # key → identity of what was found, or was there before
+        self._stamps: dict[str, Stamps] = {}  # key → what its files were when it was told
         self._names: dict[str, frozenset[str]] = {}  # kind → names of the last committed one
         self._bytes: int | None = None
         self._numbered = False
@@ -57,8 +59,9 @@ class Watcher:
                 self._told[candidate.key] = kind.identity(candidate, files)
 
     def know(self, step: int, kind: str, paths: Iterable[str], size_bytes: int | None = None) -> None:
-        """The last committed checkpoint: the next ones are held against its names and size."""
-        self._names[kind.partition(":")[0]] = names_of(paths, step)
+        """The last committed checkpoint: the next ones are held against its names and size, if told here."""
+        if names := names_of(paths, step):
+            self._names[kind.partition(":")[0]] = names
         self._marked = self._marked or kind_named(kind).strong
         self._bytes = size_bytes
         self._last_step = max(self._last_step, step)
@@ -107,6 +110,7 @@ class Watcher:
         keys = {candidate.key for _, candidate in all_here}
         self._quiet.forget_others(keys)
         self._told = {key: value for key, value in self._told.items() if key in keys}
+        self._stamps = {key: value for key, value in self._stamps.items() if key in keys}
         found.sort(key=lambda one: (one.step, written_ns(one.files)))
         self._newest.update({one.kind.partition(":")[0]: one for one in found})
         return found
@@ -181,8 +185,14 @@ class Watcher:
             files = tuple(replace(file, sealed=True) for file in files)
         return Found(
             step, candidate.kind, verdict.confidence, candidate.at, files, kind.may_link, why, names,
-            candidate.key, self._once(kind, verdict.warning),
+            candidate.key, self._once(kind, verdict.warning), candidate.step is not None,
+            self._grown(candidate, files),
         )  # fmt: skip
+
+    def _grown(self, candidate: Candidate, files: tuple[FoundFile, ...]) -> bool:
+        before, now = self._stamps.get(candidate.key), {file.path: file.stamp for file in files}
+        self._stamps[candidate.key] = now
+        return before is not None and before.items() <= now.items()
 
     def _once(self, kind: Kind, warning: str) -> str:
         """Said of the first such save, not of every one."""

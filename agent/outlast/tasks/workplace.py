@@ -113,7 +113,8 @@ class WorkplaceTask:
             if assignment.world_size > 1 and not follows:
                 ref = None if done is None else done.ref
                 resumed = replace(assignment, resume=Resume(ref=ref))
-                write_start(self._bucket, start_of(self._job, resumed))
+                if not write_start(self._bucket, start_of(self._job, resumed)):
+                    raise NodeTrouble("restore", "the other nodes were told of another start: begun anew")
         except NothingRestorable as error:
             # Steps were durable, so beginning at 0 would throw them away: a person has to look. (A node that
             # follows can't judge that: the first one has restored the very same.)

@@ -17,6 +17,7 @@ from outlast_orchestrator.core.types import Attempt, InstancePhase
 from outlast_orchestrator.core.view import InstanceView
 
 NO_MACHINE = ""  # the launch id of a rank that has none yet
+ROLL_CALL_S = 120.0  # how long after the first node the others may take to say that they have left
 
 
 @dataclass(frozen=True)
@@ -109,26 +110,36 @@ def why_broken(sheet: Sheet, attempt: Attempt) -> str:
 
 
 def lost_nodes(sheet: Sheet, attempt: Attempt) -> list[int]:
-    """Ranks whose machine is gone, silent or about to be taken: a crash beside that is nobody's fault."""
-    limits = sheet.view.limits
+    """Ranks whose machine is gone, silent, about to be taken or can't end its trainer: a crash beside that is
+    nobody's fault."""
+    limits, overdue = sheet.view.limits, _first_left_s(sheet, attempt) >= ROLL_CALL_S
     found = []
     for node in nodes_of(sheet, attempt):
         machine = node.machine
-        if node.is_gone or (machine is not None and (is_noticed(machine) or is_silent(machine, limits))):
+        taken = machine is not None and (is_noticed(machine) or is_silent(machine, limits))
+        if node.is_gone or taken or (overdue and _stays(node, attempt)):
             found.append(node.rank)
     return found
 
 
 def have_answered(sheet: Sheet, attempt: Attempt) -> bool:
-    """Every other node says that its role is over, or can't be heard: then who was lost is known."""
+    """Every other node says that its role is over, or can't any more: then who was lost is known."""
     lost = lost_nodes(sheet, attempt)
-    for node in nodes_of(sheet, attempt)[1:]:
-        if node.rank in lost or node.machine is None:
-            continue
-        report = report_of(node.machine, attempt)
-        if report is not None and report.state not in OVER:
-            return False
-    return True
+    return not any(_stays(node, attempt) for node in nodes_of(sheet, attempt)[1:] if node.rank not in lost)
+
+
+def _stays(node: Node, attempt: Attempt) -> bool:
+    report = report_of(node.machine, attempt)
+    return report is not None and report.state not in OVER
+
+
+def _first_left_s(sheet: Sheet, attempt: Attempt) -> float:
+    """For how long the first node has been through with it; 0: it is not, or is not heard."""
+    machine = nodes_of(sheet, attempt)[0].machine
+    report = report_of(machine, attempt)
+    if machine is None or machine.heard is None or report is None or report.state not in OVER:
+        return 0.0
+    return sheet.view.now_s - machine.heard.state_s
 
 
 def failure_in(sheet: Sheet, attempt: Attempt) -> Failure | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.agent.bucket.make import JOB, OWNER, me
@@ -13,8 +14,17 @@ from outlast.bucket.gang import gather, part_of, put_part, read_start, skip_of, 
 from outlast.bucket.manifest import ManifestCache, hash_bytes
 from outlast.bucket.outcomes import Applied, Rebase
 from outlast.bucket.owner import PointerOwner
+from outlast.protocol.codec import dump
 from outlast.protocol.messages import Permission
-from outlast.protocol.objects import Confidence, FileEntry, GangStart, checkpoint_name, data_prefix, part_key
+from outlast.protocol.objects import (
+    Confidence,
+    FileEntry,
+    GangStart,
+    checkpoint_name,
+    data_prefix,
+    gang_key,
+    part_key,
+)
 from outlast.save.types import Draft
 
 NODES = 3
@@ -138,9 +148,35 @@ def test_what_leaves_takes_all_its_parts_along(bucket: MemoryBucket) -> None:
             assert entry.key in left
 
 
+def test_of_two_parts_of_one_node_the_one_with_more_files_counts(bucket: MemoryBucket) -> None:
+    for nonces in (("a1", "b1"), ("b2", "a2")):  # whatever their order
+        for nonce, paths in zip(nonces, (("s1",), ("s1", "s2")), strict=True):
+            put_part(bucket, part_of(me(), 1, save(bucket, 10, nonce, *paths)))
+        found = gather(bucket, me(), save(bucket, 10, f"z{nonces[0]}", "s0"), 2)
+        assert {entry.path for entry in found.draft.files} == {"s0", "s1", "s2"}
+
+
 def test_where_a_gang_starts_is_written_once(bucket: MemoryBucket) -> None:
     start = GangStart(1, "w1", None, "10.0.0.1", 20001)
     assert read_start(bucket, 1) is None
-    assert write_start(bucket, start) == start
-    assert write_start(bucket, replace(start, writer="w2")) == start
+    assert write_start(bucket, start)
+    assert write_start(bucket, start), "an earlier try, whose answer was lost"
+    assert not write_start(bucket, replace(start, writer="w2"))
     assert read_start(bucket, 1) == start
+    bucket.put(gang_key(1), b"not ours")
+    assert not write_start(bucket, start)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"generation": 2}, {"attempt": "another"}, {"step": 11}, {"rank": 2}, {"job": "j"}, {"name": "n"}],
+)
+def test_a_part_that_does_not_say_what_its_place_says_is_none(
+    bucket: MemoryBucket, other: dict[str, Any]
+) -> None:
+    made = part_of(me(), 1, save(bucket, 10, "bb", "rng_1.pth"))
+    bucket.put(part_key(made.name, 1), dump(replace(made, **other)))
+    first = save(bucket, 10, "aa", "model.bin")
+    assert gather(bucket, me(), first, NODES).missing == (1, 2)
+    bucket.put(part_key(made.name, 1), dump(made))
+    assert gather(bucket, me(), first, NODES).missing == (2,)

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.agent.loop.scene import ASSIGN, RUN, Scene, draft, none_of, only, pointer, ref
+from tests.agent.loop.gang_scene import (
+    SECOND,
+    START,
+    follows,
+    leader,
+    ready,
+)
+from tests.agent.loop.scene import RUN, Scene, draft, none_of, only, pointer, ref
 
 from outlast.acts import (
-    Act,
     AskSave,
     Claim,
     Commit,
@@ -20,61 +26,21 @@ from outlast.acts import (
     Start,
     Upload,
 )
-from outlast.bucket.outcomes import Applied, Fenced, Mine, Wait
+from outlast.bucket.outcomes import Fenced, Mine, Wait
 from outlast.bucket.outcomes import Over as PointerOver
 from outlast.fold import restarted_follower
-from outlast.gang import judge_join, meeting_of, port_of
+from outlast.gang import judge_join, meeting_of
 from outlast.news import (
-    ClaimAnswered,
-    Committed,
-    Incomplete,
     Joined,
-    LeaderSeen,
     Looked,
-    Prepared,
-    Remembered,
     Restored,
-    Started,
     Uploaded,
 )
-from outlast.protocol.messages import AgentState, Command, CommandKind, Peer
-from outlast.protocol.objects import GangStart, PointerState
+from outlast.protocol.messages import AgentState, Command, CommandKind
+from outlast.protocol.objects import PointerState
 from outlast.save.types import StableCopy
 from outlast.telling import asking, build_report, state_of
 from outlast.view import Chore, Resume
-
-PEERS = (Peer("l-0", "i-0", "10.0.0.1"), Peer("l-1", "i-1", "10.0.0.2"))
-SECOND = replace(ASSIGN, rank=1, world_size=2, peers=PEERS)
-FIRST = replace(ASSIGN, rank=0, world_size=2, peers=PEERS)
-START = GangStart(1, "w-0", ref(10), "10.0.0.1", 21000)
-
-
-def ready() -> Scene:
-    scene = Scene()
-    scene.told(SECOND)
-    scene.hear(Prepared(1, "ready"))
-    scene.hear(Remembered(1, ""))
-    return scene
-
-
-def follows() -> Scene:
-    scene = ready()
-    scene.hear(Joined(1, START))
-    scene.hear(Restored(1, Resume("/saves/x", 10, ref(10))))
-    scene.hear(Started(1, None))
-    return scene
-
-
-def leads() -> Scene:
-    scene = Scene()
-    scene.told(FIRST)
-    scene.hear(Prepared(1, "ready"))
-    scene.hear(Remembered(1, "w"))
-    return scene
-
-
-def leader(scene: Scene, state: AgentState, step: int | None = None) -> list[Act]:
-    return scene.hear(LeaderSeen(1, state, step, "said so"))
 
 
 def test_it_never_claims_whatever_it_is_told() -> None:
@@ -213,57 +179,3 @@ def test_an_agent_that_was_restarted_is_out_of_the_gang() -> None:
     view = restarted_follower(fresh)
     assert build_report(view, "").rank == 1
     assert state_of(view) is AgentState.ABANDONED
-
-
-# the first node of a gang
-
-
-def test_the_first_node_claims_only_when_the_others_can_be_reached() -> None:
-    scene = leads()
-    hidden = replace(FIRST, peers=(PEERS[0], replace(PEERS[1], address="")))
-    assert none_of(scene.answered(hidden, RUN), Claim)
-    assert "node 1" in scene.why
-    only(leads().answered(FIRST, RUN), Claim)
-
-
-def test_a_checkpoint_waits_for_the_parts_of_all() -> None:
-    scene = running_leader()
-    scene.saves(20)
-    assert only(scene.hear(Uploaded(1, draft(20))), Commit)
-    assert none_of(scene.hear(Committed(1, Incomplete((1,), ()))), Commit)
-    status = build_report(scene.view, "").save
-    assert status.trouble == "step 20 waits for the part of node 1"
-    assert status.trouble_age_s == 0.0
-    only(scene.later(2.0), Commit)
-
-
-def test_a_checkpoint_that_a_node_left_out_makes_way_for_the_next() -> None:
-    scene = running_leader()
-    scene.saves(20)
-    scene.hear(Uploaded(1, draft(20)))
-    scene.saves(30)
-    upload = only(scene.hear(Committed(1, Incomplete((), (1,)))), Upload)
-    assert upload.copy.step == 30
-
-
-def test_told_to_stop_it_finishes_what_is_on_its_way_within_the_limit() -> None:
-    scene = running_leader()
-    scene.saves(20)
-    only(scene.told(Command(CommandKind.STOP, 1, why="node 1 is lost", limit_s=60.0)), Kill)
-    assert none_of(scene.dies(), Release)
-    assert only(scene.later(61.0), Release)
-
-
-def running_leader() -> Scene:
-    scene = leads()
-    scene.answered(FIRST, RUN)
-    scene.hear(ClaimAnswered(1, Applied(pointer(), "claimed")))
-    scene.hear(Restored(1, Resume()))
-    scene.hear(Started(1, None))
-    return scene
-
-
-def test_each_generation_has_a_port_of_its_own() -> None:
-    ports = {port_of("job", generation) for generation in range(50)}
-    assert len(ports) > 45
-    assert all(20_000 <= port < 30_000 for port in ports)

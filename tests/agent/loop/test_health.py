@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.agent.loop.gang_scene import follows, leader, running_leader
 from tests.agent.loop.scene import WORK, Scene, none_of, only, pointer, ref
-from tests.agent.loop.test_follow import follows, leader, running_leader
 
 from outlast.acts import Act, AskSave, End, FinishOutputs, Kill, LeaveOut, Over, Release, Upload
 from outlast.bucket.outcomes import Applied

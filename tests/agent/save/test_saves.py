@@ -16,6 +16,7 @@ from outlast.checkpoint_files import write
 from outlast.clock import SystemRuntime
 from outlast.node_ports import SaveLook, Saves
 from outlast.protocol.messages import Work
+from outlast.protocol.objects import Confidence, FileEntry, Manifest
 from outlast.save.gate import Gate
 from outlast.save.saves import FolderSaves
 
@@ -120,3 +121,30 @@ def test_before_the_first_begin_and_with_an_unfinished_save_nothing_is_handed_ou
     (root / "step_4" / "m.pt").touch()
     seen = saves.scan(SaveLook())
     assert (seen.copy, seen.pending) == (None, True)
+
+
+class StillRuntime(SystemRuntime):
+    """Its time goes on when the test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+
+@pytest.mark.parametrize(("world_size", "taken"), [(8, True), (1, False)])
+def test_after_a_gangs_checkpoint_a_node_does_not_wait_for_the_files_of_the_others(
+    tmp_path: Path, root: Path, world_size: int, taken: bool
+) -> None:
+    runtime = StillRuntime()
+    eyes = FolderSaves(runtime, Gate(sys.executable), lambda work: root, tmp_path / "staging", 5.0)
+    entries = tuple(FileEntry(f"shard-{n}.pt", f"k{n}", 1000, f"xxh3-128:{n:032}") for n in range(8))
+    name, kind = "000000001-g1-x", "torch-folder:step_1"
+    manifest = Manifest(1, "o", "w", 1, "a", name, 1, "", world_size, kind, Confidence.HEURISTIC, entries)
+    eyes.begin(WORK, manifest, "g2")
+    (root / "step_2").mkdir()
+    torch.save({"w": torch.ones(3)}, root / "step_2" / "shard-1.pt")
+    eyes.scan(SaveLook())
+    runtime.now_s = 6.0
+    assert (eyes.scan(SaveLook()).copy is not None) is taken

@@ -251,3 +251,28 @@ def test_a_folder_comes_back_under_its_own_name(tmp_path: Path) -> None:
     assert eyes.resume_path(5, "torch-folder:../../etc") == tmp_path / "step-5"
     assert eyes.resume_from(5, "torch-files", ["last.pt"]) == tmp_path / "last.pt"
     assert eyes.resume_from(5, "torch-files", ["a.pt", "b.pt"]) == tmp_path
+
+
+def test_a_save_that_was_told_too_early_is_told_again_as_grown_and_one_written_over_is_not(
+    tmp_path: Path,
+) -> None:
+    eyes = watcher(tmp_path)
+    (tmp_path / "step_4").mkdir()
+    grown = []
+    for number, name in enumerate(("a.pt", "b.pt", "b.pt")):
+        torch.save({"x": torch.full((3,), number)}, tmp_path / "step_4" / name)
+        eyes.scan(20.0 * number, ME)
+        grown += [one.grown for one in eyes.scan(20.0 * number + 6.0, ME)]
+    assert grown == [False, True, False]
+
+
+def test_a_step_that_nobody_wrote_into_a_name_is_told_to_be_a_guess(tmp_path: Path) -> None:
+    eyes = watcher(tmp_path)
+    torch.save({"x": torch.zeros(3)}, tmp_path / "last.pt")
+    eyes.scan(0.0, ME)
+    (guessed,) = eyes.scan(6.0, ME)
+    assert not guessed.numbered
+    torch.save({"x": torch.zeros(3)}, tmp_path / "model_step_4.pt")
+    eyes.scan(10.0, ME)
+    (found,) = eyes.scan(16.0, ME)
+    assert (found.step, found.numbered) == (4, True)

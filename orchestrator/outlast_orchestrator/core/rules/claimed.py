@@ -21,6 +21,7 @@ from outlast_orchestrator.core.verdict import Judged, Verdict, judge
 from outlast_orchestrator.core.view import InstanceView
 
 DRAIN_GRACE_S = 60.0
+NOTICE, NODE_LOST = "notice", "node lost"  # causes to drain a gang that wait for nothing
 GIVEN_UP = (AgentState.FAILED, AgentState.FENCED)
 
 PHASES = {
@@ -93,7 +94,7 @@ def _follow_gang(sheet: Sheet, attempt: Attempt) -> Attempt:
     attempt = sheet.set_attempt(
         attempt, abandoned=True, abandoned_why=why, draining_since=now_at, drain_now=True
     )
-    sheet.log(Kind.ATTEMPT_DRAINING, why, attempt, now=True)
+    sheet.log(Kind.ATTEMPT_DRAINING, why, attempt, now=True, cause=NODE_LOST)
     _heed_person(sheet, attempt)
     return attempt
 
@@ -113,8 +114,7 @@ def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
     taken = attempt.noticed and is_gang(sheet, attempt)
     if not (goal.rests or goal.restart or attempt.abandoned or taken):
         return attempt
-    why = goal.why if goal.rests else "a restart was asked for" if goal.restart else attempt.abandoned_why
-    why = why or "the cloud takes a machine of the gang away"
+    cause, why = _cause_to_drain(sheet, attempt, taken=taken)
     now_at = sheet.view.now_at
     waits = attempt.draining_since is None and not goal.rests and not taken
     if waits and (held_up := awaits_hold(sheet)):
@@ -123,7 +123,7 @@ def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
     if attempt.draining_since is None:
         drain_now = goal.restart and sheet.view.job.restart.now
         attempt = sheet.set_attempt(attempt, draining_since=now_at, drain_now=drain_now)
-        sheet.log(Kind.ATTEMPT_DRAINING, why, attempt, now=drain_now)
+        sheet.log(Kind.ATTEMPT_DRAINING, why, attempt, now=drain_now, cause=cause)
     limit_s = sheet.view.limits.drain_limit_s + DRAIN_GRACE_S
     overdue_s = now_at - (attempt.draining_since or now_at) - limit_s
     why = f"it was asked to drain and did not end within {limit_s:.0f} s"
@@ -137,6 +137,18 @@ def _drain(sheet: Sheet, attempt: Attempt) -> Attempt:
         return attempt
     _end_writers(sheet, attempt, why)
     return attempt
+
+
+def _cause_to_drain(sheet: Sheet, attempt: Attempt, *, taken: bool) -> tuple[str, str]:
+    """In a word and in words: what waits for least comes first."""
+    goal = goal_of(sheet)
+    if goal.rests:
+        return "wish", goal.why
+    if taken:
+        return NOTICE, "the cloud takes a machine of the gang away"
+    if goal.restart:
+        return "restart", "a restart was asked for"
+    return "given up", attempt.abandoned_why
 
 
 def _may_only_be_cut_off(sheet: Sheet, attempt: Attempt, limit_s: float) -> bool:

@@ -106,10 +106,13 @@ def _block_scope(sheet: Sheet, where: str) -> str:
 
 
 def block_region(sheet: Sheet, attempt: Attempt) -> None:
-    now_at, why = sheet.view.now_at, attempt.abandoned_why
     for machine in sheet.machines_of(attempt):
-        scope = _block_scope(sheet, _site_of(machine).where)
-        sheet.blocks[scope] = Block(scope, BlockedBy.CAPACITY, now_at + REGION_BLOCK_S, why, since=now_at)
+        _block(sheet, _site_of(machine).where, attempt.abandoned_why)
+
+
+def _block(sheet: Sheet, where: str, why: str) -> None:
+    now_at, scope = sheet.view.now_at, _block_scope(sheet, where)
+    sheet.blocks[scope] = Block(scope, BlockedBy.CAPACITY, now_at + REGION_BLOCK_S, why, since=now_at)
 
 
 def _blocked_until(sheet: Sheet, where: str) -> float | None:
@@ -231,11 +234,21 @@ def _launch(sheet: Sheet, attempt: Attempt, rank: int, policy: Policy) -> bool:
         if placed.until is not None:
             sheet.wake_in(placed.until - view.now_at)
         elif not sheet.machines_of(attempt):
-            fail(sheet, f"no machine can be had: {placed.why}")
+            _nowhere(sheet, attempt, placed.why)
         return False
     record = intend(sheet, attempt, placed)
     sheet.set_attempt(attempt, launches=with_slot(slots_of(sheet, attempt), rank, record.launch_id))
     return True
+
+
+def _nowhere(sheet: Sheet, attempt: Attempt, why: str) -> None:
+    """Beside the machines of the last attempt none can be had, ever; without them, elsewhere, perhaps."""
+    site = _site_for(sheet, attempt)
+    if site is None:
+        fail(sheet, f"no machine can be had: {why}")
+        return
+    _block(sheet, site.where, why)
+    sheet.wake_in(0.0)
 
 
 def _offers(

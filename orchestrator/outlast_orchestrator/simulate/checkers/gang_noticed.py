@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from outlast_orchestrator.core.types import Job
 from outlast_orchestrator.simulate.checkers.base import Checker, machine_of
+from outlast_orchestrator.simulate.checkers.last_save import Disturbances, fits
 from outlast_orchestrator.simulate.history import (
     Fact,
     Fault,
@@ -51,7 +52,7 @@ class GangNoticedLoss(Checker):
         self._owner: dict[str, str] = {}  # machine → job
         self._alive: dict[str, dict[str, TrainerStarted]] = {}  # job → machine → its trainer
         self._leaving: dict[str, _Leaving] = {}
-        self._disturbed_until_s: dict[str, float] = {}  # job, or "" for all
+        self._disturbances = Disturbances()  # of a job
         self.judged = 0
 
     def saw(self, fact: Fact) -> None:
@@ -84,15 +85,14 @@ class GangNoticedLoss(Checker):
         if fault.kind in HARMLESS:
             return
         job = self._owner.get(fault.machine, "")
-        until_s = max(fault.until_s, self.now_s, self._disturbed_until_s.get(job, 0.0))
-        self._disturbed_until_s[job] = until_s
+        self._disturbances.note(job, max(fault.until_s, self.now_s))
         for other in [job] if job else list(self._leaving):
             self._leaving.pop(other, None)
 
     def _died(self, machine: str) -> None:
         if not machine:
             self._leaving.clear()  # a controller
-            self._disturbed_until_s[""] = self.now_s + MARGIN_S
+            self._disturbances.note("", self.now_s + MARGIN_S)
         else:
             self._broke(machine)
 
@@ -114,13 +114,10 @@ class GangNoticedLoss(Checker):
             return
         trainers = self._alive.get(job.id, {})
         generations = {start.generation for start in trainers.values()}
-        profile = profile_of(job.work.run)
-        upload_s = 2 * profile.size / self._bytes_per_s
-        need_s = profile.step_s + 2 * profile.save_s + upload_s + MARGIN_S
-        disturbed_s = max(self._disturbed_until_s.get(key, 0.0) for key in ("", job.id))
+        left_s, profile = notice.deadline_s - self.now_s, profile_of(job.work.run)
         ready = len(trainers) == job.nodes and len(generations) == 1 and notice.machine in trainers
-        fits = profile.polls and not profile.deaf and notice.deadline_s - self.now_s >= need_s
-        if ready and fits and disturbed_s < self.now_s:
+        in_time = fits(profile, left_s, self._bytes_per_s, MARGIN_S)
+        if ready and in_time and self._disturbances.calm(job.id, self.now_s):
             self._leaving[job.id] = _Leaving(notice.machine, notice.deadline_s, generations.pop())
 
     def _ended(self, end: TrainerEnded) -> None:

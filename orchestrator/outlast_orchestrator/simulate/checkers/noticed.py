@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from outlast_orchestrator.core.types import Job
 from outlast_orchestrator.simulate.checkers.base import Checker, Move, machine_of
+from outlast_orchestrator.simulate.checkers.last_save import Disturbances, fits
 from outlast_orchestrator.simulate.history import (
     Fact,
     Fault,
@@ -43,7 +44,7 @@ class NoticedLoss(Checker):
         self._profiles: dict[str, Profile] = {}
         self._alive: dict[str, TrainerStarted] = {}
         self._leaving: dict[str, _Leaving] = {}
-        self._disturbed_until_s: dict[str, float] = {}
+        self._disturbances = Disturbances()
         self._gone: set[str] = set()
         self._gangs: set[str] = set()
         self._restarts: dict[str, int] = {}
@@ -92,8 +93,7 @@ class NoticedLoss(Checker):
         """Whatever else is wrong may cost a save its time: then this checker does not judge."""
         if not fault.machine and fault.kind != "bucket rough":
             return  # it is between controller and cloud: nothing that a save needs
-        until_s = max(fault.until_s, self.now_s, self._disturbed_until_s.get(fault.machine, 0.0))
-        self._disturbed_until_s[fault.machine] = until_s
+        self._disturbances.note(fault.machine, max(fault.until_s, self.now_s))
         for machine in [m for m in self._leaving if fault.machine in ("", m) and m not in self._gone]:
             del self._leaving[machine]
 
@@ -107,14 +107,11 @@ class NoticedLoss(Checker):
         if notice.deadline_s is None or start is None:
             self._leaving.pop(notice.machine, None)
             return
-        disturbed_s = max(self._disturbed_until_s.get(m, 0.0) for m in ("", notice.machine))
-        profile = self._profiles[start.job]
-        upload_s = 2 * profile.size / self._bytes_per_s  # one may be under way already
-        need_s = profile.step_s + 2 * profile.save_s + upload_s + MARGIN_S
         if start.job in self._gangs:
             return  # judged by a checker of its own
-        calm = disturbed_s < self.now_s and start.job not in self._cut_short
-        if calm and profile.polls and not profile.deaf and notice.deadline_s - self.now_s >= need_s:
+        calm = self._disturbances.calm(notice.machine, self.now_s) and start.job not in self._cut_short
+        left_s, profile = notice.deadline_s - self.now_s, self._profiles[start.job]
+        if calm and fits(profile, left_s, self._bytes_per_s, MARGIN_S):
             self._leaving[notice.machine] = _Leaving(start.job, notice.deadline_s)
 
     def _ended(self, end: TrainerEnded) -> None:
