@@ -140,7 +140,10 @@ class DTensor(torch.Tensor):
         ({"deep": [1, {"x": lambda: 0}]}, r"values\.odd\.deep\.1\.x: a function"),
         (torch.zeros(2, dtype=torch.complex64), "values.odd: a tensor of torch.complex64"),
         (torch.zeros(2).to_sparse(), "values.odd: a tensor with layout"),
-        (torch.zeros(2).cfloat().as_subclass(DTensor), "values.odd: a tensor of torch.complex64"),
+        (
+            torch.zeros(2, dtype=torch.complex64).as_subclass(DTensor),
+            "values.odd: a tensor of torch.complex64",
+        ),
     ],
 )
 def test_what_would_not_come_back_is_refused_by_name_and_leaves_nothing(
@@ -207,7 +210,8 @@ def test_a_fused_optimizer_of_a_model_in_channels_last_goes_on_exactly(tmp_path:
 
     def build() -> tuple[torch.nn.Module, torch.optim.Optimizer, outlast.Checkpointer]:
         torch.manual_seed(1)
-        model = torch.nn.Conv2d(4, 6, 3).to(memory_format=torch.channels_last)
+        model: Any = torch.nn.Conv2d(4, 6, 3)
+        model.to(memory_format=torch.channels_last)
         optimizer = torch.optim.Adam(model.parameters(), lr=0.01, fused=True)
         checkpointer = outlast.Checkpointer(model=model, optimizer=optimizer, dir=tmp_path, every=None)
         return model, optimizer, checkpointer

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -52,8 +52,8 @@ def test_the_order_of_the_data_is_the_same_wherever_it_was_saved(
         torch.manual_seed(5)
         generator = torch.Generator().manual_seed(3) if own else None
         loader: Any = torch.utils.data.DataLoader(
-            torch.arange(12), 2, shuffle=True, num_workers=workers, persistent_workers=bool(workers),
-            generator=generator,
+            cast(Any, torch.arange(12)), 2, shuffle=True, num_workers=workers,
+            persistent_workers=bool(workers), generator=generator,
         )  # fmt: skip
         start = checkpointer.restore()
         while checkpointer.epoch < count:
