@@ -79,9 +79,9 @@ AGENT = (
         "the release is written while the trainer runs",
         (
             edit(
-                "outlast.decide:_claimed",
-                "else drain(view, assignment, reason)",
-                "else Decision((Release(reason.why),), reason.why)",
+                "outlast.decide:_while_it_trains",
+                "return drain(view, assignment, reason)",
+                "return Decision((Release(reason.why),), reason.why)",
             ),
         ),
         ("the trainer is dead before its release",),
