@@ -10,6 +10,7 @@ from tests.sim.made_up import (
     POINTER,
     PROFILE,
     as_manifest,
+    attempt,
     job,
     notice,
     pointer,
@@ -26,7 +27,7 @@ from outlast.node_ports import SaveLook
 from outlast.protocol.codec import dump
 from outlast.protocol.objects import UNHEALTHY, PointerState
 from outlast_orchestrator.core.relaunch import UNHEALTHY_MAX
-from outlast_orchestrator.core.types import Attempt, JobState, Progress
+from outlast_orchestrator.core.types import Attempt, AttemptPhase, JobState, Progress
 from outlast_orchestrator.simulate.checkers.cause import Cause
 from outlast_orchestrator.simulate.checkers.finished import Finished
 from outlast_orchestrator.simulate.checkers.health import TRAINS_ON_S, Health
@@ -97,6 +98,9 @@ def test_a_job_that_loses_its_state_again_and_again_is_not_repeated_for_ever() -
     assert told(judge(), [*twice, lost(9, "000000020-g2-bb")]) == []
     assert told(judge(), [*twice, stored(job()), lost(9)]) == []
     assert told(judge(), [*twice, Fault(STORE_RESTORED, ""), lost(9)]) == []
+    given_up = replace(attempt(9), phase=AttemptPhase.CLOSED)
+    assert told(judge(), [*twice, stored(given_up), lost(9)]) == [], "it was lost before it could say so"
+    assert told(judge(), [*twice, stored(given_up), stored(attempt(9)), lost(9)])
     noticed = wrote(POINTER, pointer(9, 2, head=A, state=PointerState.RELEASED), pointer(9, 1))
     assert told(judge(), [*twice, noticed]) == []
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from outlast.cadence import QUARANTINED_MAX
 from outlast.protocol.objects import UNHEALTHY, PointerState
 from outlast_orchestrator.core.relaunch import UNHEALTHY_MAX
-from outlast_orchestrator.core.types import Job
+from outlast_orchestrator.core.types import Attempt, Job
 from outlast_orchestrator.simulate.checkers.base import Checker, Move, job_of, manifest_in, path_of
 from outlast_orchestrator.simulate.disk import is_bad
 from outlast_orchestrator.simulate.history import (
@@ -36,7 +36,10 @@ class _Row:
 
 
 class Health(Checker):
-    """`able_since_s`: since when a machine's agent can do its duty."""
+    """`able_since_s`: since when a machine's agent can do its duty.
+
+    An end that arrives when its attempt counts as lost already is nobody's cause to stop: it is not counted.
+    """
 
     name = "a lost state ends its attempt"
     sees = (Wrote, Fault, StoreWrote, TrainerStarted, TrainerSaved, TrainerEnded)
@@ -47,6 +50,7 @@ class Health(Checker):
         self._bad_objects: set[str] = set()
         self._rows: dict[str, _Row] = {}  # by machine
         self._ends: dict[str, tuple[str, int]] = {}  # job → head, and how many have ended so with it
+        self._closed: set[tuple[str, int]] = set()  # job, generation
         self.judged = 0  # trainers that had made too many bad saves when they ended
 
     def saw(self, fact: Fact) -> None:
@@ -59,6 +63,9 @@ class Health(Checker):
             for row in fact.rows:
                 if isinstance(row, Job):
                     self._ends.pop(row.id, None)  # a person wants it to be tried again
+                elif isinstance(row, Attempt):
+                    place = self._closed.discard if row.open else self._closed.add
+                    place((row.job, row.generation))
         elif isinstance(fact, TrainerStarted):
             self._rows.pop(fact.machine, None)
             if fact.chain == BAD:
@@ -101,6 +108,8 @@ class Health(Checker):
     def moved(self, move: Move) -> None:
         pointer = move.after
         if pointer.state is not PointerState.RELEASED or not pointer.why.startswith(UNHEALTHY):
+            return
+        if (move.job, pointer.generation) in self._closed:
             return
         head = pointer.head.name if pointer.head is not None else ""
         before, count = self._ends.get(move.job, (head, 0))
