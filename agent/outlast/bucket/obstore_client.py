@@ -20,7 +20,7 @@ from obstore.exceptions import (
 
 from outlast.bucket.dialect import Answer, Dialect, meaning, short
 from outlast.bucket.keys import TooBig, check_key
-from outlast.bucket.receive import Receiver
+from outlast.bucket.receive import CONNECT_LIMIT_S, STALL_S, Receiver
 from outlast.bucket.transfer import SMALL_BYTES, fetch_range, send_parts
 from outlast.ports import Blob, Denied, Exists, Missing, ObjectInfo, Source
 from outlast.protocol.limits import MANIFEST_BYTES_MAX
@@ -30,10 +30,8 @@ if TYPE_CHECKING:
 
 LIST_CHUNK = 1_000
 
-CONNECT_LIMIT_S = 5.0
 REQUEST_LIMIT_S = 20.0  # of a small object; after it the outcome is in doubt
 PART_LIMIT_S = 600.0
-READ_STALL_S = 10.0  # a connection that died silently must not delay the look at the pointer for long
 READ_RETRIES = 3
 PART_RETRIES = 5
 SIGNED_FOR_S = 60
@@ -87,7 +85,7 @@ class ObjectStoreBucket:
         # A conditional write that was applied and is then repeated fails on its own first try, so those
         # are sent exactly once; what is free of doubt may be repeated.
         self._once = connect(Reach(0, REQUEST_LIMIT_S))
-        self._reads = connect(Reach(READ_RETRIES, PART_LIMIT_S, READ_STALL_S))
+        self._reads = connect(Reach(READ_RETRIES, PART_LIMIT_S, STALL_S))
         self._parts = connect(Reach(PART_RETRIES, PART_LIMIT_S))
         self._receiver = Receiver(self._signed) if signs_here else None
 
