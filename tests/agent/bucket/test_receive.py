@@ -53,10 +53,8 @@ def ranged_s3() -> Iterator[RangedS3]:
             manner = s3.manner if signed or s3.manner == "missing" else "plain"
             first, last = map(int, re.findall(r"\d+", self.headers["Range"]))
             data = memoryview(BODY)[first : last + 1]
-            if manner == "missing":
-                self._reply(404, b"<Error><Code>NoSuchKey</Code></Error>")
-            elif manner == "refused":
-                self._reply(403, b"<Error><Code>AccessDenied</Code></Error>")
+            if manner in REFUSALS:
+                self._reply(*REFUSALS[manner])
             elif manner == "whole":
                 self._reply(200, BODY)
             elif manner == "hangs up":
@@ -77,9 +75,7 @@ def ranged_s3() -> Iterator[RangedS3]:
                 body = body[: BUFFER_BYTES + 7]
             self.wfile.write(body)
             if manner == "resets":
-                self.wfile.flush()
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.close_connection = True
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class says so
             return
