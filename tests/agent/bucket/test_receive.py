@@ -23,6 +23,11 @@ KEYS = {
     "secret_access_key": "a-secret-key",
     "session_token": "a-session-token",
 }
+RESET = struct.pack("ii", 1, 0)  # a close that throws away what was not sent
+REFUSALS = {
+    "missing": (404, b"<Error><Code>NoSuchKey</Code></Error>"),
+    "refused": (403, b"<Error><Code>AccessDenied</Code></Error>"),
+}
 
 
 @dataclass
