@@ -151,13 +151,14 @@ class Stage:
         return self.until_status(job, " or ".join(states), lambda status: status["state"] in states)
 
     def until_saved(self, job: str, generation: int = 1) -> Status:
-        """Until that attempt, or a later one, trains and has made a checkpoint of its own durable."""
+        """Until that attempt, or a later one, trains and has a durable save that the controller knows too."""
 
         def saved(status: Status) -> bool:
             assert status["state"] not in ("SUCCEEDED", "FAILED"), self.story(job)
             newest = status["attempts"][-1]["generation"] if status["attempts"] else 0
-            durable = (status["saving"] or {}).get("durable")
-            mine = durable is not None and f"-g{newest}-" in durable["key"]
+            told, known = (status["saving"] or {}).get("durable"), status["durable"]
+            names = (told["key"], known["name"]) if told and known else ("", "")
+            mine = all(f"-g{newest}-" in name for name in names)
             return mine and newest >= generation and status["state"] == "RUNNING"
 
         return self.until_status(job, f"generation {generation} has saved", saved)

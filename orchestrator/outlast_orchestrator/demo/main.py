@@ -72,6 +72,7 @@ def _play(stage: Stage, clock: SystemClock, show: Show, begun_s: float) -> tuple
     show.follow(watch)
     director = Director(watch, clock, show.say)
     director.play()
+    stage.faults_to_come.unlink()
     show.say("no more faults: the job runs to its end")
     _until_over(watch, clock)
     if watch.state != "SUCCEEDED":

@@ -37,7 +37,6 @@ class Size:
 
     steps: int = 180
     save_every: int = 8
-    step_s_min: float = 0.3  # so that a fast machine does not finish before the last fault
 
     def environment(self) -> dict[str, str]:
         return {"DEMO_STEPS": str(self.steps), "DEMO_SAVE_EVERY": str(self.save_every)}
@@ -51,6 +50,7 @@ class Stage:
         self.size = size
         self.home = Path(tempfile.mkdtemp(prefix="outlast-demo-"))
         self.track = self.home / "track.jsonl"
+        self.faults_to_come = self.home / "faults-to-come"
         self.cloud: CloudControl = start_cloud(self.home / CLOUD_FOLDER, quiet_market())
         self._environment = {**os.environ, "OUTLAST_HOME": str(self.home)}
         for name in ("OUTLAST_URL", "OUTLAST_TOKEN", "OUTLAST_CA_FILE"):
@@ -92,8 +92,9 @@ class Stage:
         values = {
             **self.size.environment(),
             "DEMO_TRACK": str(self.track),
-            "DEMO_STEP_S_MIN": str(self.size.step_s_min),
+            "DEMO_FAULTS_TO_COME": str(self.faults_to_come),
         }
+        self.faults_to_come.touch()
         extra = [word for name, value in values.items() for word in ("-e", f"{name}={value}")]
         self.outlast("submit", str(folder / "job.yaml"), "-y", *extra)
         return str(self.status("demo")["id"])

@@ -29,7 +29,8 @@ SEED = 20_26
 WIDTH, LAYERS, HEADS, CONTEXT, BATCH = 128, 4, 4, 64, 8
 STEPS = int(os.environ.get("DEMO_STEPS", "180"))
 SAVE_EVERY = int(os.environ.get("DEMO_SAVE_EVERY", "8"))
-STEP_S_MIN = float(os.environ.get("DEMO_STEP_S_MIN", "0"))
+FAULTS_TO_COME = os.environ.get("DEMO_FAULTS_TO_COME", "")
+STEP_S_MIN, LATE_STEP_S_MIN = 0.3, 1.5
 TRACK = os.environ.get("DEMO_TRACK", "")
 GENERATION = int(os.environ.get("OUTLAST_GENERATION", "0"))
 TEXT_BYTES = 2_000_000
@@ -115,6 +116,16 @@ def track(kind: str, **values: Any) -> None:
         os.close(descriptor)
 
 
+def step_s_min(step: int) -> float:
+    """So short a training would end before the last fault: until that was played it is slow, most at its end.
+
+    `DEMO_FAULTS_TO_COME` names a file that is there until then. Time is no part of the result.
+    """
+    if not FAULTS_TO_COME or not os.path.exists(FAULTS_TO_COME):
+        return 0.0
+    return STEP_S_MIN if step < STEPS * 2 // 3 else LATE_STEP_S_MIN
+
+
 def finish(model: nn.Module) -> None:
     """Leaves the final weights and a hash over their bytes in the outputs."""
     folder = Path("outputs")
@@ -144,7 +155,7 @@ def main() -> None:
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
         track("step", step=step, loss=loss.item(), state=state_hash(model, optimizer))
-        time.sleep(max(0.0, STEP_S_MIN - (time.monotonic() - begun)))
+        time.sleep(max(0.0, step_s_min(step) - (time.monotonic() - begun)))
         if (step + 1) % 10 == 0:
             print(f"step {step} of {STEPS}: loss {loss.item():.4f}", flush=True)
         checkpointer.step(step, loss=loss.item())
