@@ -63,7 +63,7 @@ def canned_s3(*answers: tuple[int, str]) -> Iterator[CannedS3]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     canned.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield canned

@@ -238,7 +238,7 @@ def gcs_server() -> Iterator[GcsServer]:
     gcs = GcsServer()
     server = _Server(("127.0.0.1", 0), type("Bound", (Handler,), {"gcs": gcs}))
     gcs.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield gcs

@@ -91,7 +91,7 @@ def parts_s3(tls: ssl.SSLContext | None = None) -> Iterator[PartsS3]:
     if tls is not None:
         http.socket = tls.wrap_socket(http.socket, server_side=True)
     server.endpoint = f"http{'s' if tls else ''}://127.0.0.1:{http.server_address[1]}"
-    thread = threading.Thread(target=http.serve_forever, daemon=True)
+    thread = threading.Thread(target=http.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield server

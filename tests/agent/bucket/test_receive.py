@@ -87,7 +87,7 @@ def ranged_s3() -> Iterator[RangedS3]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     s3.port = server.server_address[1]
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:
         yield s3

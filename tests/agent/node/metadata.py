@@ -24,7 +24,7 @@ class Metadata:
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def now(self) -> datetime:
         return datetime.now(timezone.utc) + timedelta(seconds=self.clock_off_s)

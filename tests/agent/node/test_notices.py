@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.agent.node.metadata import Metadata
 
-from outlast.node.notices import aws
+from outlast.node.notices import aws, azure, gcp
 from outlast.node.notices.detect import NoNotices, detect
 from outlast.node_ports import NoticeUnknown
 
@@ -74,11 +74,45 @@ def test_a_service_that_is_not_there_is_unknown() -> None:
         aws.MetadataNotices("http://127.0.0.1:1").poll()
 
 
-def test_the_machine_is_known_by_its_firmware(tmp_path: Path) -> None:
-    vendor = tmp_path / "sys_vendor"
-    assert isinstance(detect({}, vendor), NoNotices)
-    vendor.write_text("Amazon EC2\n")
-    assert isinstance(detect({}, vendor), aws.MetadataNotices)
-    vendor.write_text("QEMU\n")
-    assert isinstance(detect({}, vendor), NoNotices)
-    assert isinstance(detect({aws.ENDPOINT_VARIABLE: "http://127.0.0.1:1"}, vendor), aws.MetadataNotices)
+@pytest.mark.parametrize(
+    ("says", "made"),
+    [
+        ({}, NoNotices),
+        ({"sys_vendor": "QEMU"}, NoNotices),
+        ({"sys_vendor": "Amazon EC2"}, aws.MetadataNotices),
+        ({"sys_vendor": "Google", "product_name": "Google Compute Engine"}, gcp.PreemptionNotices),
+        ({"sys_vendor": "Google", "product_name": "A laptop"}, NoNotices),
+        (
+            {"sys_vendor": "Microsoft Corporation", "chassis_asset_tag": azure.ASSET_TAG},
+            azure.ScheduledEvents,
+        ),
+        ({"sys_vendor": "Microsoft", "product_name": "Virtual Machine"}, NoNotices),
+    ],
+)
+def test_the_machine_is_known_by_its_firmware(tmp_path: Path, says: dict[str, str], made: type) -> None:
+    for name, text in says.items():
+        (tmp_path / name).write_text(text + "\n")
+    assert type(detect({}, tmp_path)) is made
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "made"),
+    [
+        (aws.ENDPOINT_VARIABLE, "http://127.0.0.1:1", aws.MetadataNotices),
+        (gcp.HOST_VARIABLE, "127.0.0.1:1", gcp.PreemptionNotices),
+        (azure.ENDPOINT_VARIABLE, "http://127.0.0.1:1", azure.ScheduledEvents),
+    ],
+)
+def test_the_variables_of_the_clouds_own_libraries_count(
+    tmp_path: Path, variable: str, value: str, made: type
+) -> None:
+    source = detect({variable: value}, tmp_path)
+    assert type(source) is made
+    with pytest.raises(NoticeUnknown, match="can't be reached"):
+        source.poll()
+
+
+def test_no_proxy_is_asked(metadata: Metadata, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert aws.MetadataNotices(metadata.url).poll() == ()

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from outlast.node.notices import aws
+from outlast.node.notices import aws, azure, firmware, gcp
 from outlast.node_ports import NoticeSeen, NoticeSource
 
-VENDOR_FILE = Path("/sys/class/dmi/id/sys_vendor")
-SOURCES = (aws.source,)
+SOURCES = (aws.source, gcp.source, azure.source)
 
 
 class NoNotices:
@@ -19,14 +18,11 @@ class NoNotices:
         return ()
 
 
-def detect(environment: Mapping[str, str], vendor_file: Path = VENDOR_FILE) -> NoticeSource:
+def detect(environment: Mapping[str, str], folder: Path = firmware.FOLDER) -> NoticeSource:
     """By the firmware's word, never by probing one cloud's address after the other."""
-    try:
-        vendor = vendor_file.read_text(errors="replace").strip()
-    except OSError:
-        vendor = ""
+    made = firmware.read(folder)
     for source in SOURCES:
-        found = source(environment, vendor)
+        found = source(environment, made)
         if found is not None:
             return found
     return NoNotices()
