@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.providers.local_kit import OWNER, QUICK, local_cloud, provider_of
+from tests.servers.ec2 import Ec2, Trouble, ec2
 
 from outlast_orchestrator.core.ports import Provider
 from outlast_orchestrator.core.types import Offer
@@ -142,7 +143,54 @@ def sim_bench(_folder: Path) -> Iterator[Bench]:
     yield SimBench()
 
 
+class Ec2Bench:
+    """EC2 by its real SDK, against a server on loopback."""
+
+    region = "us-east-1"
+
+    def __init__(self, server: Ec2) -> None:
+        self._server = server
+        self.owner = server.owner
+        self.provider = server.provider(self.region)
+
+    def pass_time(self) -> None:
+        time.sleep(0.05)
+
+    def break_region(self, region: str) -> None:
+        self._server.trouble.regions.add(region)
+
+    def mend(self) -> None:
+        self._server.trouble = Trouble()
+
+    def dry(self, offer: Offer) -> None:
+        pool = (offer.zone, offer.instance_type, offer.market.value)
+        self._server.trouble.dry[pool] = "InsufficientInstanceCapacity"
+
+    def lose_next_reply(self) -> None:
+        self._server.trouble.lose_replies = 1
+
+    def throttle(self) -> None:
+        self._server.trouble.refusal = (503, "RequestLimitExceeded", "Request limit exceeded.")
+
+    def deny(self) -> None:
+        words = "You are not authorized to perform this operation."
+        self._server.trouble.refusal = (403, "UnauthorizedOperation", words)
+
+    def forget_ended(self) -> None:
+        self._server.forget_ended(self.region)
+
+    def take(self, instance: str) -> None:
+        self._server.take(instance, self.region)
+
+
+@contextmanager
+def ec2_bench(_folder: Path) -> Iterator[Bench]:
+    with ec2() as server:
+        yield Ec2Bench(server)
+
+
 BENCHES: dict[str, Callable[[Path], AbstractContextManager[Bench]]] = {
+    "ec2": ec2_bench,
     "local": local_bench,
     "simulated": sim_bench,
 }

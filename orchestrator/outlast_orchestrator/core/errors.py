@@ -57,7 +57,10 @@ class ScopeKind(str, enum.Enum):
 
 @dataclass(frozen=True)
 class Scope:
-    """What an error blocks. `key` is a path, widest first: `local/here/zone-a/cpu-1/spot` for a pool."""
+    """What an error blocks. `key` is a path, widest first: `local/here/zone-a/cpu-1/spot` for a pool.
+
+    A part may hold the shell's wildcards, for a quota that types and zones share: `cloud/region/*/g*/spot`.
+    """
 
     kind: ScopeKind
     key: str

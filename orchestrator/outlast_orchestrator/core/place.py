@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from outlast_orchestrator.core.errors import (
     Capacity,
@@ -86,10 +87,17 @@ def blocking_block(offer: Offer, blocks: Sequence[Block], now_at: float) -> Bloc
     """The block that covers this offer's pool, if one is in force."""
     pool = offer.pool
     for block in blocks:
-        covers = pool == block.scope or pool.startswith(block.scope + "/")
-        if covers and (block.until is None or block.until > now_at):
+        if covers(block.scope, pool) and (block.until is None or block.until > now_at):
             return block
     return None
+
+
+def covers(scope: str, pool: str) -> bool:
+    """Whether a scope's key is a pool's, or a path above it; its parts may hold the shell's wildcards."""
+    if "*" not in scope:
+        return pool == scope or pool.startswith(scope + "/")
+    parts, wanted = pool.split("/"), scope.split("/")
+    return len(wanted) <= len(parts) and all(map(fnmatchcase, parts, wanted))
 
 
 def block_for(error: ProviderError, previous: Block | None, now_at: float) -> Block:

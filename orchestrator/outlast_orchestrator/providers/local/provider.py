@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +19,7 @@ from outlast_orchestrator.providers.local.control import find_cloud, start_cloud
 from outlast_orchestrator.providers.local.errors import from_call, from_launch
 from outlast_orchestrator.providers.local.records import EndCode, Order
 from outlast_orchestrator.providers.local.refusals import NO_SUCH_INSTANCE
+from outlast_orchestrator.providers.machines import wish_of
 
 PROOFS = {
     EndCode.INTERRUPTED.value: EndProof.INTERRUPTED,
@@ -28,7 +28,6 @@ PROOFS = {
     EndCode.HOST.value: EndProof.HOST,
     EndCode.NEVER_RAN.value: EndProof.LAUNCH,
 }
-_GPU = re.compile(r"^(?P<name>[^:]+)(:(?P<count>\d+))?$")
 
 
 class LocalProvider:
@@ -168,14 +167,7 @@ def _fits(offer: Offer, want: Want) -> bool:
         return False
     if want.price_max_usd_h is not None and offer.price_usd_h > want.price_max_usd_h:
         return False
-    return not want.gpus or any(_has_gpus(offer, text) for text in want.gpus)
-
-
-def _has_gpus(offer: Offer, text: str) -> bool:
-    asked = _GPU.match(text)
-    if asked is None:
-        return False
-    return (offer.gpu, offer.gpu_count) == (asked["name"], int(asked["count"] or 1))
+    return not want.gpus or (offer.gpu, offer.gpu_count) in map(wish_of, want.gpus)
 
 
 def _seen(one: dict[str, Any]) -> Seen:

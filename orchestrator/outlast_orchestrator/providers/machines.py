@@ -1,0 +1,68 @@
+"""The machine types of one cloud, as shipped with the package, and which of them a job could use."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+_WISH = re.compile(r"(?P<name>[^:]+?)(?::(?P<count>\d+))?")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One type. Prices are of one region, as of a day: a start, until the cloud was asked."""
+
+    instance_type: str
+    gpu: str
+    gpu_count: int
+    gpu_mem_gib: float  # of each
+    vcpu: int
+    mem_gib: float
+    local_nvme_gib: float
+    on_demand_usd_h: float | None  # None: not known
+    spot_usd_h: float | None
+    as_of: str
+    source: str
+
+
+def read_machines(package: str, file: str = "machines.csv") -> tuple[Machine, ...]:
+    """All rows of the file beside the package's code, in its order."""
+    text = files(package).joinpath(file).read_text("utf-8")
+    return tuple(_machine(row) for row in csv.DictReader(text.splitlines()))
+
+
+def fitting(machines: Sequence[Machine], gpus: Sequence[str]) -> list[Machine]:
+    """Those with the GPUs of one of the wishes (`H100:8`; a name alone means one); all without wishes."""
+    if not gpus:
+        return list(machines)
+    wished = {wish_of(text) for text in gpus}
+    return [machine for machine in machines if (machine.gpu, machine.gpu_count) in wished]
+
+
+def wish_of(text: str) -> tuple[str, int]:
+    """("H100", 8) of `H100:8`. What the job file let through always matches."""
+    match = _WISH.fullmatch(text)
+    return (match["name"], int(match["count"] or 1)) if match else (text, 1)
+
+
+def _machine(row: dict[str, str]) -> Machine:
+    return Machine(
+        instance_type=row["instance_type"],
+        gpu=row["gpu"],
+        gpu_count=int(row["gpu_count"]),
+        gpu_mem_gib=float(row["gpu_mem_gib"]),
+        vcpu=int(row["vcpu"]),
+        mem_gib=float(row["mem_gib"]),
+        local_nvme_gib=float(row["local_nvme_gib"] or 0),
+        on_demand_usd_h=_price(row["od_usd_hour"]),
+        spot_usd_h=_price(row["spot_usd_hour_typical"]),
+        as_of=row["asof"],
+        source=row["source"],
+    )
+
+
+def _price(text: str) -> float | None:
+    return float(text) if text else None

@@ -1,0 +1,212 @@
+"""EC2 over a real socket: moto's, with a layer before it for what moto lacks.
+
+moto keeps machines, templates, requests and tags. The layer adds capacity by pool, tokens, unknown types,
+throttling, lost rights, regions that are down, replies that are lost, and a market that takes machines.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+import re
+import socket
+import threading
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import boto3  # type: ignore[import-untyped]
+from werkzeug.serving import make_server
+from werkzeug.wrappers import Request, Response
+
+from outlast_orchestrator.controller.clock import SystemClock
+from outlast_orchestrator.providers.aws.config import AwsConfig, Region
+from outlast_orchestrator.providers.aws.provider import AwsProvider
+
+ACCOUNT = "123456789012"
+KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
+_OVERRIDE = re.compile(r"LaunchTemplateConfigs\.1\.Overrides\.(\d+)\.(InstanceType|AvailabilityZone)")
+_REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/")
+_TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
+
+
+@functools.cache
+def moto_app() -> Any:
+    from moto.server import DomainDispatcherApplication, create_backend_app  # type: ignore[attr-defined]
+
+    return DomainDispatcherApplication(create_backend_app)
+
+
+@functools.cache
+def session() -> Any:
+    """One for all tests of a process: EC2's description takes seconds to read."""
+    return boto3.session.Session(**KEYS)
+
+
+@dataclass
+class Trouble:
+    """What is wrong at the moment; an empty one is a healthy cloud."""
+
+    dry: dict[tuple[str, str, str], str] = field(default_factory=dict)  # (zone, type, market) → code
+    regions: set[str] = field(default_factory=set)
+    refusal: tuple[int, str, str] | None = None  # status, code, message, to every call
+    lose_replies: int = 0  # so many launches take place, and nobody is told
+
+
+class Ec2:
+    """One server for a test. Its machines are moto's, and those of other tests are among them: each test is
+    another owner."""
+
+    def __init__(self) -> None:
+        self.owner = f"owner-{uuid.uuid4().hex[:8]}"
+        self.trouble = Trouble()
+        self.calls: list[tuple[str, str]] = []  # action and region
+        self.clock = SystemClock()
+        self.session = session()
+        self._moto = moto_app()
+        self._answers: dict[tuple[str, str], tuple[bytes, Response]] = {}
+        self._lock = threading.Lock()
+        self.url = ""
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        body = Request(environ).get_data(cache=True)
+        found = _REGION.search(environ.get("HTTP_AUTHORIZATION", ""))
+        region = found[1] if found else ""
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True))
+        action = fields.get("Action", "")
+        self.calls.append((action, region))
+        answer = self._refusal(region)
+        if answer is None and action == "CreateFleet":
+            with self._lock:
+                answer = self._fleet(environ, body, fields, region)
+            if self.trouble.lose_replies:
+                self.trouble.lose_replies -= 1
+                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
+        return (answer or self._pass_on(environ, body))(environ, start_response)
+
+    def config(self, *regions: str) -> AwsConfig:
+        """Two zones of each region's default network."""
+        return AwsConfig({name: _region(name) for name in regions}, endpoint_url=self.url)
+
+    def provider(self, *regions: str) -> AwsProvider:
+        return AwsProvider(self.config(*regions), self.clock, self.owner, self.session)
+
+    def client(self, region: str) -> Any:
+        return self.session.client("ec2", region_name=region, endpoint_url=self.url)
+
+    def notice(self, instance: str, region: str) -> None:
+        """The market announces that it will take a machine: its request says so from then on."""
+        from moto.ec2.models import ec2_backends
+
+        for request in ec2_backends[ACCOUNT][region].spot_instance_requests.values():
+            if request.instance.id == instance:
+                request._status_code = "marked-for-termination"
+
+    def take(self, instance: str, region: str) -> None:
+        """The market takes a machine."""
+        from moto.ec2.models import ec2_backends
+        from moto.ec2.models.instances import StateReason
+
+        backend = ec2_backends[ACCOUNT][region]
+        machine = backend.get_instance(instance)
+        backend.terminate_instances([instance])
+        code = "Server.SpotInstanceTermination"
+        machine.state_reason = StateReason(f"{code}: Instance was terminated by the market", code)
+
+    def forget_ended(self, region: str) -> None:
+        from moto.ec2.models import ec2_backends
+
+        for reservation in ec2_backends[ACCOUNT][region].reservations.values():
+            reservation.instances = [one for one in reservation.instances if one.state != "terminated"]
+
+    def _refusal(self, region: str) -> Response | None:
+        if region in self.trouble.regions:
+            return _error(503, "Unavailable", "The service is unavailable. Please try again shortly.")
+        return None if self.trouble.refusal is None else _error(*self.trouble.refusal)
+
+    def _fleet(self, environ: dict[str, Any], body: bytes, fields: dict[str, str], region: str) -> Response:
+        token = (region, fields["ClientToken"])
+        if token in self._answers:
+            known, answer = self._answers[token]
+            words = "Arguments on this idempotent request are inconsistent with arguments used in previous"
+            return answer if known == body else _error(400, "IdempotentParameterMismatch", words)
+        market = fields["TargetCapacitySpecification.DefaultTargetCapacityType"]
+        refused = _refused_pools(fields, market, self.trouble.dry)
+        answer = _empty_fleet(refused) if refused else self._pass_on(environ, body)
+        if answer.status_code == 200:
+            self._answers[token] = (body, answer)
+        return answer
+
+    def _pass_on(self, environ: dict[str, Any], body: bytes) -> Response:
+        request = Request(environ)
+        return Response.from_app(self._moto, _again(request, body), buffered=True)
+
+
+@functools.cache
+def _region(name: str) -> Region:
+    from moto.ec2.models import ec2_backends
+
+    backend = ec2_backends[ACCOUNT][name]
+    subnets = {zone: subnet.id for zone, subnet in sorted(backend.get_default_subnets().items())[:2]}
+    groups = tuple(group.id for group in backend.describe_security_groups())
+    return Region(subnets, groups)
+
+
+def _again(request: Request, body: bytes) -> dict[str, Any]:
+    return {**request.environ, "wsgi.input": io.BytesIO(body)}
+
+
+def _refused_pools(
+    fields: dict[str, str], market: str, dry: dict[tuple[str, str, str], str]
+) -> list[tuple[str, str]]:
+    """Code and message for each pool, when none of them can be had."""
+    pools: dict[str, dict[str, str]] = {}
+    for key, value in fields.items():
+        if match := _OVERRIDE.fullmatch(key):
+            pools.setdefault(match[1], {})[match[2]] = value
+    refused = []
+    for pool in pools.values():
+        kind, zone = pool["InstanceType"], pool["AvailabilityZone"]
+        if not _TYPE.fullmatch(kind):
+            refused.append(("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType."))
+        elif code := dry.get((zone, kind, market)):
+            refused.append((code, f"We currently do not have sufficient {kind} capacity in {zone}."))
+    return refused if len(refused) == len(pools) else []
+
+
+def _empty_fleet(refused: list[tuple[str, str]]) -> Response:
+    items = "".join(
+        f"<item><errorCode>{code}</errorCode><errorMessage>{message}</errorMessage></item>"
+        for code, message in refused
+    )
+    text = (
+        '<CreateFleetResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId>'
+        f"<fleetId>fleet-0</fleetId><errorSet>{items}</errorSet><fleetInstanceSet/></CreateFleetResponse>"
+    )
+    return Response(text, 200, content_type="text/xml")
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    text = (
+        f"<Response><Errors><Error><Code>{code}</Code><Message>{message}</Message></Error></Errors>"
+        "<RequestID>r</RequestID></Response>"
+    )
+    return Response(text, status, content_type="text/xml")
+
+
+@contextmanager
+def ec2() -> Iterator[Ec2]:
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every request otherwise
+    app = Ec2()
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    app.url = f"http://127.0.0.1:{server.port}"
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield app
+    finally:
+        server.shutdown()
+        server.server_close()
