@@ -10,7 +10,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 SETUP := bash scripts/setup
-PYTEST_WORKERS ?= 3
+PYTEST_WORKERS ?= 4
+# Where it is set, each of the thousand processes that the tests start would compile all of Outlast anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo    train a small model here while its machines are taken away (about 4 minutes)"

@@ -37,6 +37,7 @@ EXAMPLES = Path(__file__).parents[2] / "configs" / "examples"
 STEP_S = 0.02
 LOOK_EVERY_S = 0.01
 LIFE_MAX_S = 0.8  # of training after its first save, before the kill
+FRUITLESS_MAX = 2  # lives that may end before anything is durable, as all may on a busy machine
 LIMIT_S = 120.0
 ME = Writer("own", "j0b", 1, "w", "a1")
 
@@ -142,7 +143,8 @@ class Node:
         saves, resume = self.begin()
         self.resumed.append(resume.step or 0)
         pid = self.start(resume, 0.0 if dice is None else STEP_S)
-        plan = None if dice is None else _Moment(dice, self.root, self.life_max_s)
+        must = self.generation > FRUITLESS_MAX and not self.durable.refs
+        plan = None if dice is None else _Moment(dice, self.root, self.life_max_s, must_commit=must)
         end_s, killed, before = time.monotonic() + self.limit_s, False, len(self.durable.refs)
         while not gone(pid):
             assert time.monotonic() < end_s, self.story()
@@ -173,8 +175,8 @@ class Node:
 class _Moment:
     """When to kill: at any time, or right after something in the folder was seen to change."""
 
-    def __init__(self, dice: random.Random, root: Path, life_max_s: float) -> None:
-        self._dice, self._root = dice, root
+    def __init__(self, dice: random.Random, root: Path, life_max_s: float, *, must_commit: bool) -> None:
+        self._dice, self._root, self._must_commit = dice, root, must_commit
         self._before = self._shape()
         self._trains_s: float | None = None
         self._life_max_s, self._life_s = life_max_s, dice.uniform(0.0, life_max_s)
@@ -200,8 +202,8 @@ class _Moment:
                 self._trains_s = now_s  # its first save: from here on the moment counts
             return False
         trained_s = now_s - self._trains_s
-        waits = self._after_a_commit and not committed and trained_s < self._life_max_s
-        if waits or trained_s < self._life_s:
+        patient = self._must_commit or (self._after_a_commit and trained_s < self._life_max_s)
+        if (patient and not committed) or trained_s < self._life_s:
             return False
         if self._in_a_save and not changed:
             return False

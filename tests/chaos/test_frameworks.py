@@ -24,7 +24,6 @@ from safetensors.torch import load_file
 from tests.chaos.framework_rig import LIFE_MAX_S, LIMIT_S, STEP_S, Node
 from tests.servers.forking import Zygote, zygote_of
 from torch.distributed.checkpoint.format_utils import dcp_to_torch_save
-from transformers.trainer_utils import get_last_checkpoint
 
 KILLS = int(os.environ.get("OUTLAST_KILLS", "4"))
 SEED = int(os.environ.get("OUTLAST_KILL_SEED", "1"))
@@ -42,6 +41,8 @@ def _moments(optimizer: Any) -> set[int]:
 
 def _trainer_steps(folder: Path) -> set[int]:
     steps = {json.loads((folder / "trainer_state.json").read_text())["global_step"]}
+    from transformers.trainer_utils import get_last_checkpoint  # takes seconds: not in every worker
+
     last: Any = get_last_checkpoint(str(folder.parent))  # type: ignore[no-untyped-call]
     assert Path(last) == folder, "the Trainer itself would resume from another one"
     assert (folder / "rng_state.pth").stat().st_size

@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from tests.agent.save.files import hugging_face
-from transformers.trainer_utils import get_last_checkpoint
 
 from outlast.checkpoint_files import write
 from outlast.save.tidy import LABELS_KEPT, Keep, tidy_before_start
@@ -37,6 +36,8 @@ def test_torn_and_newer_saves_are_moved_so_that_the_highest_number_is_the_right_
     (root / "runs").mkdir()
     lines = tidy_before_start(root, HF10, "g3")
     assert names(root) == {"checkpoint-5", "checkpoint-10", "runs"}
+    from transformers.trainer_utils import get_last_checkpoint  # takes seconds: not in every worker
+
     last: Any = get_last_checkpoint(str(root))  # type: ignore[no-untyped-call]
     assert last.endswith("checkpoint-10")
     aside = names(tmp_path / "c.aside" / "g3")
