@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.providers.local_kit import OWNER, QUICK, local_cloud, provider_of
+from tests.servers import compute as compute_server
+from tests.servers.compute import ZONES, Compute, compute
 from tests.servers.ec2 import Ec2, Trouble, ec2
 
 from outlast_orchestrator.core.ports import Provider
@@ -189,7 +191,51 @@ def ec2_bench(_folder: Path) -> Iterator[Bench]:
         yield Ec2Bench(server)
 
 
+class ComputeBench:
+    """Compute Engine by its real SDK, against a small server of ours."""
+
+    def __init__(self, server: Compute) -> None:
+        self._server = server
+        self.owner = server.owner
+        self.provider = server.provider()
+
+    def pass_time(self) -> None:
+        time.sleep(0.05)
+
+    def break_region(self, region: str) -> None:
+        self._server.trouble.zones.update(ZONES[region])
+
+    def mend(self) -> None:
+        self._server.trouble = compute_server.Trouble()
+
+    def dry(self, offer: Offer) -> None:
+        pool = (offer.zone, offer.instance_type, offer.market.value)
+        self._server.trouble.dry[pool] = ("ZONE_RESOURCE_POOL_EXHAUSTED", "does not have enough resources")
+
+    def lose_next_reply(self) -> None:
+        self._server.trouble.lose_replies = 1
+
+    def throttle(self) -> None:
+        self._server.trouble.refusal = (403, "rateLimitExceeded", "Rate Limit Exceeded")
+
+    def deny(self) -> None:
+        self._server.trouble.refusal = (403, "forbidden", "Required 'compute.instances.create' permission")
+
+    def forget_ended(self) -> None:
+        self._server.forget_ended()
+
+    def take(self, instance: str) -> None:
+        self._server.preempt(instance)
+
+
+@contextmanager
+def compute_bench(_folder: Path) -> Iterator[Bench]:
+    with compute() as server:
+        yield ComputeBench(server)
+
+
 BENCHES: dict[str, Callable[[Path], AbstractContextManager[Bench]]] = {
+    "compute-engine": compute_bench,
     "ec2": ec2_bench,
     "local": local_bench,
     "simulated": sim_bench,

@@ -9,7 +9,7 @@ from email.utils import format_datetime
 from typing import Any
 
 import pytest
-from tests.agent.node.http_service import Asked, Said, now_of, serving
+from tests.servers.http_service import Asked, Said, now_of, serving
 
 from outlast.node.notices import azure
 from outlast.node_ports import NoticeUnknown

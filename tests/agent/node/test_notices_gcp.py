@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from tests.agent.node.http_service import Asked, Said, serving
+from tests.servers.http_service import Asked, Said, serving
 
 from outlast.node.notices import gcp
 from outlast.node_ports import NoticeUnknown

@@ -12,6 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlsplit
 
+HANG_UP = 0
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -19,10 +21,13 @@ class Asked:
     path: str
     query: Mapping[str, str]
     headers: Mapping[str, str]  # names in small letters
+    body: bytes = b""
 
 
 @dataclass(frozen=True)
 class Said:
+    """`status` HANG_UP: the connection is closed without an answer."""
+
     status: int = 200
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -61,7 +66,11 @@ def _handler(service: Service) -> type[BaseHTTPRequestHandler]:
             parts = urlsplit(self.path)
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             headers = {name.lower(): value for name, value in self.headers.items()}
-            said = service.answer(Asked(self.command, parts.path, query, headers))
+            body = self.rfile.read(int(headers.get("content-length", "0")))
+            said = service.answer(Asked(self.command, parts.path, query, headers, body))
+            if said.status == HANG_UP:
+                self.close_connection = True
+                return
             self.send_response_only(said.status)
             for name, value in said.headers.items():
                 self.send_header(name, value)
@@ -70,7 +79,7 @@ def _handler(service: Service) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(said.body)
 
-        do_PUT = do_POST = do_GET
+        do_PUT = do_POST = do_DELETE = do_GET
 
         def log_message(self, *_: Any) -> None:
             """Quiet."""

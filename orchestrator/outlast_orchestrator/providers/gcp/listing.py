@@ -1,0 +1,159 @@
+"""Reads what Compute Engine lists: machines that are there, and by its operations the ends of the others.
+
+A machine that is deleted is out of the list at once; who did it stands in the operation that ended it.
+https://cloud.google.com/compute/docs/instances/instance-lifecycle
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from outlast_orchestrator.core.types import Market
+from outlast_orchestrator.core.view import CloudState, EndProof, Seen
+from outlast_orchestrator.providers.gcp import names
+from outlast_orchestrator.providers.gcp.config import CLOUD
+
+STATES = {
+    "PROVISIONING": CloudState.PENDING,
+    "STAGING": CloudState.PENDING,
+    "PENDING": CloudState.PENDING,
+    "RUNNING": CloudState.RUNNING,
+    "REPAIRING": CloudState.RUNNING,
+    "PENDING_STOP": CloudState.STOPPING,
+    "STOPPING": CloudState.STOPPING,
+    "SUSPENDING": CloudState.STOPPING,
+    "DEPROVISIONING": CloudState.STOPPING,
+    # There still, with a disk that is paid for, and somebody may start it again.
+    "STOPPED": CloudState.STOPPING,
+    "SUSPENDED": CloudState.STOPPING,
+    "TERMINATED": CloudState.STOPPING,
+}
+PREEMPTED = "compute.instances.preempted"
+PROOFS = {
+    PREEMPTED: EndProof.INTERRUPTED,
+    "compute.instances.hostError": EndProof.HOST,
+    "compute.instances.terminateOnHostMaintenance": EndProof.HOST,
+    "compute.instances.guestTerminate": EndProof.GUEST,
+    "delete": EndProof.OURS_OR_PERSON,
+    "stop": EndProof.OURS_OR_PERSON,
+}
+# What the market or the host did comes before the delete that follows from it.
+_STRENGTH = (EndProof.INTERRUPTED, EndProof.HOST, EndProof.GUEST, EndProof.OURS_OR_PERSON)
+
+
+@dataclass(frozen=True)
+class End:
+    """An operation that ends a machine, by the machine's name and number."""
+
+    name: str
+    target_id: int
+    zone: str
+    proof: EndProof
+    text: str
+    at: float | None
+    done: bool
+
+
+def end_of(operation: Any) -> End | None:
+    """None for an operation that ends nothing, or that failed."""
+    proof = PROOFS.get(operation.operation_type)
+    if proof is None or operation.error.errors:
+        return None
+    zone, name = _tail(operation.zone), _tail(operation.target_link)
+    by = f" by {operation.user}" if operation.user else ""
+    text = f"{operation.operation_type}{by}: {operation.status_message}".rstrip(": ")
+    at = _time(operation.end_time or operation.insert_time)
+    done = _name(operation.status) == "DONE"
+    return End(name, operation.target_id, zone, proof, text, at, done)
+
+
+def seen_of(one: Any, ends: Sequence[End], region: str) -> Seen:
+    """A machine that is in the list; `ends`: those of this very machine."""
+    labels, zone = dict(one.labels), _tail(one.zone)
+    state = STATES.get(_name(one.status), CloudState.RUNNING)
+    spot = one.scheduling.provisioning_model == "SPOT"
+    accelerator = "".join(f"+{_tail(a.accelerator_type)}" for a in one.guest_accelerators)
+    return Seen(
+        id=str(one.id),
+        launch_id=labels.get(names.LAUNCH, ""),
+        token=labels.get(names.TOKEN, ""),
+        job=labels.get(names.JOB, ""),
+        owner=labels.get(names.OWNER, ""),
+        cloud=CLOUD,
+        region=region,
+        zone=zone,
+        instance_type=_kind(one.machine_type, accelerator),
+        market=Market.SPOT if spot else Market.ON_DEMAND,
+        state=state,
+        price_usd_h=_price(labels.get(names.PRICE, "")),
+        started_at=_time(one.creation_timestamp),
+        interrupting=any(end.proof is EndProof.INTERRUPTED for end in ends),
+        address=_address(one),
+    )
+
+
+def gone_of(ends: Iterable[End], owner: str, region: str) -> list[Seen]:
+    """Machines that are no longer in the list, one each, with the strongest proof of their end."""
+    best: dict[int, End] = {}
+    for end in ends:
+        known = best.get(end.target_id)
+        if known is None or _STRENGTH.index(end.proof) < _STRENGTH.index(known.proof):
+            best[end.target_id] = end
+    return [_gone(end, owner, region) for end in best.values() if names.launch_of(end.name, owner)]
+
+
+def _gone(end: End, owner: str, region: str) -> Seen:
+    """Job, type and price are with the record that this proof is for."""
+    return Seen(
+        id=str(end.target_id),
+        launch_id=names.launch_of(end.name, owner),
+        token="",
+        job="",
+        owner=owner,
+        cloud=CLOUD,
+        region=region,
+        zone=end.zone,
+        instance_type="",
+        market=Market.SPOT,
+        state=CloudState.ENDED,
+        price_usd_h=0.0,
+        ended_at=end.at,
+        end=end.proof,
+        end_text=end.text,
+    )
+
+
+def _kind(machine_type: str, accelerator: str) -> str:
+    """As in our table: GPUs that are no part of the type stand behind a plus sign."""
+    name = _tail(machine_type)
+    return name + accelerator if name.startswith("n1-") else name
+
+
+def _address(one: Any) -> str:
+    for interface in one.network_interfaces:
+        public = [access.nat_i_p for access in interface.access_configs if access.nat_i_p]
+        return str((public or [interface.network_i_p])[0])
+    return ""
+
+
+def _tail(url: str) -> str:
+    return url.rpartition("/")[2]
+
+
+def _name(status: Any) -> str:
+    """The SDK gives some states as an enumeration, others as text."""
+    return str(getattr(status, "name", status))
+
+
+def _time(text: str) -> float | None:
+    try:
+        return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return None
+
+
+def _price(text: str) -> float:
+    return int(text) / names.MICRO if text.isdigit() else 0.0
