@@ -35,7 +35,7 @@ from outlast.protocol.objects import POINTER_KEY, Pointer, PointerState, job_pre
 
 HERE = Path(__file__).parent
 LAUNCHER, TRAINER = HERE / "agent_launcher.py", HERE / "lockstep_trainer.py"
-WAIT_S = 60.0
+WAIT_S = 120.0
 LOOK_EVERY_S = 0.01
 FAST = Pace(
     report_every_s=0.5, report_again_s=0.2, status_every_s=1.0, notice_poll_s=5.0, pointer_look_every_s=0.5,
