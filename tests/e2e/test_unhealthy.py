@@ -40,7 +40,7 @@ def test_a_state_that_becomes_nan_again_and_again_stops_the_job_and_is_never_res
     shared.until("its machine is released", lambda: not shared.living_machines(job))
 
     healed.touch()
-    shared.outlast("resume", "sick")
+    shared.resume("sick", job)
     done = shared.until_state(job, "SUCCEEDED", "FAILED")
     assert done["state"] == "SUCCEEDED", shared.story(job)
     assert done["attempts"][-1]["start_step"] == LAST_GOOD
