@@ -143,6 +143,22 @@ def test_instances_that_are_gone_are_left_out_when_asked(store: Store, term: Ter
     assert store.instances("j2") == []
 
 
+def test_what_a_tick_reads_is_what_each_method_says(store: Store, term: Term) -> None:
+    for name in ("j1", "j2"):
+        store.submit(job(name, f"name-{name}"), SAID)
+    closed = [attempt(g, phase=AttemptPhase.CLOSED) for g in (1, 2)]
+    machines = [instance("l1", phase=InstancePhase.GONE), instance("l2", intended_at=2000.0)]
+    blocks = [Block(scope, BlockedBy.CAPACITY, 9.0, "full") for scope in ("a", "b")]
+    store.commit(term, [progress(), *closed, attempt(3), *machines, *blocks], [])
+    rows = store.rows()
+    assert list(rows.jobs) == store.jobs() != []
+    assert list(rows.progress) == store.progress() != []
+    assert list(rows.attempts) == store.open_attempts() == [closed[1], attempt(3)]
+    assert list(rows.instances) == store.instances(gone=False) == machines[1:]
+    assert list(rows.blocks) == store.blocks() == blocks
+    assert rows.damaged == store.damaged() == {}
+
+
 def test_a_name_is_free_again_when_its_job_is_over(store: Store, term: Term) -> None:
     store.submit(job(), SAID)
     with pytest.raises(UserError, match="hello"):

@@ -66,19 +66,20 @@ class Snapshot:
 
 def read_snapshot(store: Store) -> Snapshot:
     """Raises StoreError."""
+    rows = store.rows()
     attempts: dict[str, list[Attempt]] = {}
-    for attempt in store.open_attempts():
+    for attempt in rows.attempts:
         attempts.setdefault(attempt.job, []).append(attempt)
     instances: dict[str, list[Instance]] = {}
-    for record in store.instances(gone=False):
+    for record in rows.instances:
         instances.setdefault(record.job, []).append(record)
     return Snapshot(
-        jobs={job.id: job for job in store.jobs()},
-        progress={progress.job: progress for progress in store.progress()},
+        jobs={job.id: job for job in rows.jobs},
+        progress={progress.job: progress for progress in rows.progress},
         attempts={job: tuple(found) for job, found in attempts.items()},
         instances={job: tuple(found) for job, found in instances.items()},
-        blocks=tuple(store.blocks()),
-        damaged=store.damaged(),
+        blocks=tuple(rows.blocks),
+        damaged=rows.damaged,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,6 +45,18 @@ class Term:
 Row = Attempt | Instance | Progress | Block | FactMark
 
 
+@dataclass(frozen=True)
+class Rows:
+    """What a tick needs of the store, each in the order of the method of its name."""
+
+    jobs: Sequence[Job]
+    progress: Sequence[Progress]
+    attempts: Sequence[Attempt]  # as `open_attempts`
+    instances: Sequence[Instance]  # not gone
+    blocks: Sequence[Block]
+    damaged: Mapping[str, str]
+
+
 class Store(Protocol):
     """Jobs, attempts, instances and events. Raises StoreError; with a term that is over, Deposed."""
 
@@ -64,6 +76,9 @@ class Store(Protocol):
         self, term: Term, rows: Sequence[Row], events: Sequence[Event], unblock: Sequence[str] = ()
     ) -> None:
         """All or nothing. Raises Deposed when the term is not the living one."""
+
+    def rows(self) -> Rows:
+        """All of a tick, read together."""
 
     def progress(self) -> list[Progress]: ...
 

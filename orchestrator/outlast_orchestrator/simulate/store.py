@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from outlast.protocol.values import replace
 from outlast_orchestrator.core.errors import Deposed, StoreError, UserError
 from outlast_orchestrator.core.events import Event
-from outlast_orchestrator.core.ports import Clock, Row, Term
+from outlast_orchestrator.core.ports import Clock, Row, Rows, Term
 from outlast_orchestrator.core.types import (
     OVER,
     Attempt,
@@ -172,6 +172,11 @@ class MemoryStore:
         stored = replace(event, seq=self._event_seq, at=at)
         self._events.append(stored)
         return stored
+
+    def rows(self) -> Rows:
+        attempts, instances = self.open_attempts(), self.instances(gone=False)
+        jobs, progress, blocks = self.jobs(), self.progress(), self.blocks()
+        return Rows(jobs, progress, attempts, instances, blocks, self.damaged())
 
     def progress(self) -> list[Progress]:
         self._touched("")

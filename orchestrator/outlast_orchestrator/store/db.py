@@ -11,11 +11,11 @@ from sqlmodel import Session, select
 
 from outlast_orchestrator.core.errors import StoreError
 from outlast_orchestrator.core.events import Event
-from outlast_orchestrator.core.ports import Clock, Row, Term
+from outlast_orchestrator.core.ports import Clock, Row, Rows, Term
 from outlast_orchestrator.core.types import Attempt, Block, Instance, Job, Progress
 from outlast_orchestrator.store import events as event_rows
 from outlast_orchestrator.store import jobs as job_rows
-from outlast_orchestrator.store.engine import open_engine, reading, store_file, writing
+from outlast_orchestrator.store.engine import connected, open_engine, reading, store_file, writing
 from outlast_orchestrator.store.known import Known
 from outlast_orchestrator.store.leadership import Leadership, check_term
 from outlast_orchestrator.store.migrate import migrate
@@ -93,27 +93,32 @@ class SqlStore:
             job_rows.unblock(session, unblock)
             self._append(session, events)
 
+    def rows(self) -> Rows:
+        with connected(self.engine) as connection:
+            return job_rows.read_rows(connection, self._known)
+
     def progress(self) -> list[Progress]:
-        with reading(self.engine) as session:
-            return job_rows.read_progress(session, self._known)
+        with connected(self.engine) as connection:
+            return job_rows.read_progress(connection, self._known)
 
     def attempts(self, job: str | None = None) -> list[Attempt]:
         with reading(self.engine) as session:
             return job_rows.read_attempts(session, job)
 
     def open_attempts(self) -> list[Attempt]:
-        with reading(self.engine) as session:
-            return job_rows.read_open_attempts(session, self._known)
+        with connected(self.engine) as connection:
+            return job_rows.read_open_attempts(connection, self._known)
 
     def instances(self, job: str | None = None, *, gone: bool = True) -> list[Instance]:
+        if job is None and not gone:
+            with connected(self.engine) as connection:
+                return job_rows.read_living_instances(connection, self._known)
         with reading(self.engine) as session:
-            if job is None and not gone:
-                return job_rows.read_living_instances(session, self._known)
             return job_rows.read_instances(session, job, gone)
 
     def blocks(self) -> list[Block]:
-        with reading(self.engine) as session:
-            return job_rows.read_blocks(session, self._known)
+        with connected(self.engine) as connection:
+            return job_rows.read_blocks(connection, self._known)
 
     def damaged(self) -> dict[str, str]:
         return self._known.damaged()
@@ -140,8 +145,8 @@ class SqlStore:
             self._append(session, [event])
 
     def jobs(self) -> list[Job]:
-        with reading(self.engine) as session:
-            return job_rows.read_jobs(session, self._known)
+        with connected(self.engine) as connection:
+            return job_rows.read_jobs(connection, self._known)
 
     def job(self, name_or_id: str) -> Job | None:
         with reading(self.engine) as session:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -95,6 +96,13 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 
 @contextmanager
+def connected(engine: Engine) -> Iterator[Connection]:
+    """As `reading`, for plain columns. Raises StoreError."""
+    with translated(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
     """All or nothing, and durable on return. Raises StoreError."""
     writer = engine.execution_options(**{_WRITES: True})
@@ -168,7 +176,8 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     """
     connection.isolation_level = None  # we say BEGIN ourselves, so that a writer can say IMMEDIATE
     # A body with a broken byte is one damaged row; by default the whole query would fail.
-    connection.text_factory = lambda body: body.decode(errors="surrogateescape")
+    # (No function of ours: it is called for each text of each row.)
+    connection.text_factory = functools.partial(str, encoding="utf-8", errors="surrogateescape")
     cursor = connection.cursor()
     cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
     cursor.execute("PRAGMA journal_mode=WAL")

@@ -94,10 +94,10 @@ def _prepare(fresh: Path, file: Path, backup: Contents, clock: Clock) -> None:
 def mark_restored(engine: Engine, clock: Clock, why: str) -> None:
     """Before anything is decided for a job, its pointer is asked what has happened since."""
     with writing(engine) as session:
-        known = {progress.job: progress for progress in job_rows.read_progress(session)}
+        known = {progress.job: progress for progress in job_rows.read_progress(session.connection())}
         marked = [
             replace(known.get(job.id, Progress(job.id, since=job.created_at)), restored=True)
-            for job in job_rows.read_jobs(session)
+            for job in job_rows.read_jobs(session.connection())
         ]
         job_rows.save_rows(session, marked)
         event_rows.append(session, [Event(Kind.CONTROLLER_RESTORED, why)], clock.wall_s())
