@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,35 @@ def test_no_launch_waits_behind_routine_looks() -> None:
     assert calls.start(Call(CallKind.LAUNCH, "l1-1"), launch)
     assert launched.wait(30)
     go.set()
+    calls.close()
+
+
+def test_calls_that_break_cost_no_thread() -> None:
+    """More of them than there are threads, and then one that does not break; each outcome comes once."""
+    ended = threading.Event()
+    calls = ThreadCalls(SystemClock(), lambda: None, threads=2)
+    broken = [Call(CallKind.POINTER, f"j{number}") for number in range(5)]
+
+    def breaks() -> CallDone:
+        raise RuntimeError("unforeseen")
+
+    def works() -> CallDone:
+        ended.set()
+        return CallDone(Call(CallKind.POINTER, "last"))
+
+    for call in broken:
+        assert calls.start(call, breaks)
+    assert calls.start(Call(CallKind.POINTER, "last"), works)
+    assert ended.wait(30)
+    done: list[CallDone] = []
+    for _ in range(3000):
+        done += calls.collect()
+        if len(done) == 6:
+            break
+        time.sleep(0.01)
+    assert {one.call for one in done if one.problem == "RuntimeError: unforeseen"} == set(broken)
+    assert len(done) == 6
+    assert calls.in_flight() == frozenset()
     calls.close()
 
 

@@ -36,14 +36,16 @@ class _Random:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._pool, self._pid = b"", 0
+        self._pool, self._taken, self._pid = b"", 0, 0
 
     def take(self, count: int) -> bytes:
         with self._lock:
-            if len(self._pool) < count or self._pid != os.getpid():
+            begin, end = self._taken, self._taken + count
+            if end > len(self._pool) or self._pid != os.getpid():
                 self._pool, self._pid = secrets.token_bytes(max(POOL_BYTES, count)), os.getpid()
-            self._pool, taken = self._pool[:-count], self._pool[-count:]
-        return taken
+                begin, end = 0, count
+            self._taken = end
+            return self._pool[begin:end]
 
 
 def iso(wall_s: float) -> str:

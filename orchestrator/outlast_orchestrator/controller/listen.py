@@ -39,8 +39,9 @@ class Ears:
         heard = self._nodes.heard()
         unreadable = self._grow(active, instances, heard, now_s)
         self._nodes.account(True, unreadable)
+        heard = self._nodes.heard()
         for job in active:
-            self._ask(job, attempts.get(job.id, ()), instances.get(job.id, ()), now_s)
+            self._ask(job, attempts.get(job.id, ()), instances.get(job.id, ()), heard, now_s)
 
     def _read_news(self, job: Job, records: Sequence[Instance]) -> None:
         storage = self._world.storage(job.id)
@@ -91,16 +92,22 @@ class Ears:
     def _could_hear(self, storage: Storage, now_s: float) -> bool:
         return not storage.failing and now_s - storage.status_read_s <= self._rhythm.status_fresh_s
 
-    def _ask(self, job: Job, attempts: Sequence[Attempt], records: Sequence[Instance], now_s: float) -> None:
+    def _ask(
+        self,
+        job: Job,
+        attempts: Sequence[Attempt],
+        records: Sequence[Instance],
+        heard: Mapping[str, Heard],
+        now_s: float,
+    ) -> None:
         storage = self._world.storage(job.id)
         if now_s - storage.status_asked_s < self._rhythm.status_every_s:
             return
-        heard = self._nodes.heard(record.launch_id for record in records)
-        quiet = {
-            record.launch_id
-            for record in records
-            if record.launch_id not in heard or heard[record.launch_id].silent_s >= self._rhythm.quiet_after_s
-        }
+        quiet: set[str] = set()
+        for record in records:
+            known = heard.get(record.launch_id)
+            if known is None or known.silent_s >= self._rhythm.quiet_after_s:
+                quiet.add(record.launch_id)
         keys = status_keys(attempts, quiet, heard)
         if keys:
             self._looks.read_statuses(job, keys)
@@ -108,15 +115,18 @@ class Ears:
 
 def status_keys(attempts: Sequence[Attempt], quiet: set[str], heard: Mapping[str, Heard]) -> list[str]:
     """Where those nodes leave their status: under each open attempt of theirs, and the one last named."""
-    keys = {
+    keys = {status_key(a.generation, 0) for a in attempts if a.open and a.claimed and not a.launches}
+    if not quiet:
+        return sorted(keys)
+    keys |= {
         status_key(attempt.generation, rank)
         for attempt in attempts
         if attempt.open
         for rank, launch_id in enumerate(attempt.launches)
         if launch_id in quiet
     }
-    keys |= {status_key(a.generation, 0) for a in attempts if a.open and a.claimed and not a.launches}
-    for launch_id in quiet & heard.keys():
-        report = heard[launch_id].report
-        keys.add(status_key(report.generation, report.rank))
+    for launch_id in quiet:
+        if launch_id in heard:
+            report = heard[launch_id].report
+            keys.add(status_key(report.generation, report.rank))
     return sorted(keys)

@@ -28,6 +28,12 @@ class _Node:
     facts_until: dict[str, int] = field(default_factory=dict)  # by boot
     commands: tuple[Command, ...] = ()
     watchers: dict[int, Callable[[], None]] = field(default_factory=dict)
+    heard: Heard | None = None  # what was last given out, until something of it changes
+
+    def as_heard(self) -> Heard | None:
+        if self.heard is None and self.report is not None:
+            self.heard = Heard(self.report, self.life_s, self.silent_s, self.closed, self.state_s)
+        return self.heard
 
 
 class NodeRegistry:
@@ -57,10 +63,9 @@ class NodeRegistry:
             found: dict[str, Heard] = {}
             for launch_id in self._nodes if launch_ids is None else launch_ids:
                 node = self._nodes.get(launch_id)
-                if node is not None and node.report is not None:
-                    found[launch_id] = Heard(
-                        node.report, node.life_s, node.silent_s, node.closed, node.state_s
-                    )
+                heard = None if node is None else node.as_heard()
+                if heard is not None:
+                    found[launch_id] = heard
             return found
 
     def account(self, readable: bool, unreadable: Collection[str] = ()) -> None:
@@ -73,6 +78,7 @@ class NodeRegistry:
             for launch_id, node in self._nodes.items():
                 if launch_id not in unreadable:
                     node.silent_s += min(gap_s, now_s - node.life_s)
+                    node.heard = None
 
     def sign_of_life(self, launch_id: str, report: Report) -> None:
         with self._lock:
@@ -135,7 +141,8 @@ class NodeRegistry:
 
     def disconnected(self, launch_id: str) -> None:
         with self._lock:
-            self._node(launch_id).closed = True
+            node = self._node(launch_id)
+            node.closed, node.heard = True, None
         self._wake()
 
     # under the lock
@@ -151,6 +158,7 @@ class NodeRegistry:
         node.life_s = self._clock.monotonic_s()
         node.silent_s = 0.0
         node.closed = False
+        node.heard = None
 
     def _hear(self, node: _Node, report: Report) -> bool:
         """False when the report is older than one that was heard: it proves nothing about now."""
@@ -163,7 +171,7 @@ class NodeRegistry:
         self._lives(node)
         if last is None or (last.generation, last.state) != (report.generation, report.state):
             node.state_s = node.life_s
-        node.report = report
+        node.report, node.heard = report, None
         return True
 
 

@@ -105,6 +105,7 @@ class Observer:
         self._rhythm = rhythm
         self._ears = Ears(world, clock, nodes, looks, rhythm)
         self._in_flight: frozenset[Call] = frozenset()
+        self._limits_of: dict[tuple[str, ...], Limits] = {}  # by clouds, for all views of this tick
         self._spent_before: dict[str, tuple[frozenset[str], float]] = {}
 
     def look(self) -> Snapshot:
@@ -127,6 +128,7 @@ class Observer:
         self._start_reads(active, records, snapshot.instances)
         # For all views of this tick: what a job asks about is started by its own decision alone.
         self._in_flight = self._calls.in_flight()
+        self._limits_of = {}
         return snapshot
 
     def _file(self, done: Sequence[CallDone], records: Mapping[str, Instance]) -> None:
@@ -173,7 +175,6 @@ class Observer:
         now_s, now_at = self._clock.monotonic_s(), self._clock.wall_s()
         records, storage = snapshot.instances.get(job.id, ()), self._world.storage(job.id)
         heard = self._nodes.heard([record.launch_id for record in records]) if records else {}
-        clouds = sorted({record.request.offer.cloud for record in records}) or self._looks.clouds_of(job)
         return JobView(
             now_s=now_s,
             now_at=now_at,
@@ -188,11 +189,16 @@ class Observer:
             blocks=snapshot.blocks,
             in_flight=self._in_flight,
             done=tuple(self._world.done.get(job.id, ())),
-            limits=self._limits(clouds),
+            limits=self._limits_for(job, records),
             dice=self._dice(),
             listening_s=storage.listening_s,
             spent_usd=self._spent(job.id, records, now_at),
         )
+
+    def _limits_for(self, job: Job, records: Sequence[Instance]) -> Limits:
+        clouds = sorted({record.request.offer.cloud for record in records}) or self._looks.clouds_of(job)
+        found = self._limits_of.get(key := tuple(clouds))
+        return self._limits_of.setdefault(key, self._limits(clouds)) if found is None else found
 
     def _dice(self) -> tuple[str, ...]:
         drawn = self._clock.token(DICE_BYTES * DICE)  # all at once: few decisions need any
@@ -201,7 +207,7 @@ class Observer:
     def _attempts(self, job: Job, recent: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
         """The recent ones and the one that the pointer names: a claim can arrive after two successors."""
         pointer = self._world.storage(job.id).pointer.pointer
-        if pointer is None or any(a.generation == pointer.generation for a in recent):
+        if pointer is None or pointer.generation in [a.generation for a in recent]:
             return recent
         named = [a for a in self._store.attempts(job.id) if a.generation == pointer.generation]
         return tuple(sorted((*named, *recent), key=lambda a: a.generation))
@@ -234,6 +240,8 @@ class Observer:
     def _offers(self, job: Job) -> tuple[Offer, ...] | None:
         """None as long as a cloud that might still have the only offer has not answered."""
         known = [self._world.offers_of(job.id, cloud) for cloud in self._looks.clouds_of(job)]
+        if len(known) == 1:
+            return known[0].offers
         found = tuple(offer for one in known for offer in one.offers or ())
         if not found and any(one.offers is None for one in known):
             return None

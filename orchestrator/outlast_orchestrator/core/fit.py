@@ -33,7 +33,7 @@ class Misfit:
 def misfits(load: Load, standing: Collection[str] = ()) -> tuple[Misfit, ...]:
     """`standing`: the kinds that people have heard of and that were not mended yet."""
     found = (_notice(load, NOTICE in standing), _disk(load, DISK in standing), _free(load, FREE in standing))
-    return tuple(one for one in found if one is not None)
+    return tuple([one for one in found if one is not None])
 
 
 def _share(standing: bool) -> float:

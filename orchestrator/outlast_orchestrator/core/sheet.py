@@ -5,6 +5,7 @@ It lives for one call of `decide` and is never seen outside.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from outlast.protocol.values import replace
@@ -29,7 +30,9 @@ class Sheet:
     def __init__(self, view: JobView) -> None:
         self.view = view
         self.progress: Progress = view.progress
-        self.attempts: dict[int, Attempt] = {a.generation: a for a in view.attempts}
+        self._attempts: dict[int, Attempt] = {a.generation: a for a in view.attempts}
+        self._open: tuple[Attempt, ...] | None = None  # as `open_attempts` found them, until one changes
+        self._written = False  # a row of an attempt or a machine was
         self.machines: dict[str, InstanceView] = {m.record.launch_id: m for m in view.instances}
         self.blocks: dict[str, Block] = {b.scope: b for b in view.blocks}
         self.events: list[Event] = []
@@ -41,51 +44,66 @@ class Sheet:
 
     # rows
 
+    @property
+    def attempts(self) -> Mapping[int, Attempt]:
+        """By generation; `put_attempt` changes them."""
+        return self._attempts
+
+    def put_attempt(self, attempt: Attempt) -> Attempt:
+        self._attempts[attempt.generation] = attempt
+        self._open, self._written = None, True
+        return attempt
+
     def set_progress(self, **changes: Any) -> None:
         self.progress = replace(self.progress, **changes)
 
     def set_attempt(self, attempt: Attempt, **changes: Any) -> Attempt:
-        self.attempts[attempt.generation] = replace(attempt, **changes)
-        return self.attempts[attempt.generation]
+        return self.put_attempt(replace(attempt, **changes))
 
     def set_instance(self, launch_id: str, **changes: Any) -> Instance:
-        machine = self.machines[launch_id]
+        machine, self._written = self.machines[launch_id], True
         record = replace(machine.record, **changes)
         self.machines[launch_id] = replace(machine, record=record)
         return record
 
     def add_instance(self, record: Instance) -> None:
-        self.machines[record.launch_id] = InstanceView(record)
+        self.machines[record.launch_id], self._written = InstanceView(record), True
 
     # questions
 
-    def open_attempts(self) -> list[Attempt]:
-        found = [a for a in self.attempts.values() if a.open]
-        return found if len(found) < 2 else sorted(found, key=_generation)
+    def open_attempts(self) -> tuple[Attempt, ...]:
+        """The oldest first."""
+        if self._open is None:
+            found = [a for a in self._attempts.values() if a.open]
+            self._open = tuple(found if len(found) < 2 else sorted(found, key=_generation))
+        return self._open
 
     def claimed(self) -> Attempt | None:
         """The open attempt that the pointer names."""
-        return self._newest_open(claimed=True)
+        for attempt in reversed(self.open_attempts()):
+            if attempt.claimed:
+                return attempt
+        return None
 
     def unclaimed(self) -> Attempt | None:
         """The newest open attempt that has not claimed, abandoned ones included."""
-        return self._newest_open(claimed=False)
-
-    def _newest_open(self, *, claimed: bool) -> Attempt | None:
-        newest: Attempt | None = None
-        for a in self.attempts.values():
-            if a.claimed is claimed and a.open and (newest is None or a.generation > newest.generation):
-                newest = a
-        return newest
+        for attempt in reversed(self.open_attempts()):
+            if not attempt.claimed:
+                return attempt
+        return None
 
     def last_closed(self) -> Attempt | None:
-        closed = [a for a in self.attempts.values() if not a.open]
+        closed = [a for a in self._attempts.values() if not a.open]
         return max(closed, key=_generation, default=None)
 
     def machines_of(self, attempt: Attempt) -> list[InstanceView]:
         """Its machines that are not gone."""
-        found = [self.machines.get(launch) for launch in attempt.launches]
-        return [m for m in found if m is not None and m.record.phase is not InstancePhase.GONE]
+        found: list[InstanceView] = []
+        for launch in attempt.launches:
+            machine = self.machines.get(launch)
+            if machine is not None and machine.record.phase is not InstancePhase.GONE:
+                found.append(machine)
+        return found
 
     def in_flight(self, kind: CallKind, key: str) -> bool:
         return bool(self.view.in_flight) and Call(kind, key) in self.view.in_flight
@@ -128,10 +146,11 @@ class Sheet:
         rows: list[Progress | Attempt | Instance | Block] = []
         if _differs(self.progress, view.progress):
             rows.append(self.progress)
-        before = {a.generation: a for a in view.attempts}
-        rows += [a for g, a in sorted(self.attempts.items()) if _differs(a, before.get(g))]
-        records = {m.record.launch_id: m.record for m in view.instances}
-        rows += [m.record for k, m in sorted(self.machines.items()) if _differs(m.record, records.get(k))]
+        if self._written:
+            before = {a.generation: a for a in view.attempts}
+            rows += [a for g, a in sorted(self._attempts.items()) if _differs(a, before.get(g))]
+            records = {m.record.launch_id: m.record for m in view.instances}
+            rows += [m.record for k, m in sorted(self.machines.items()) if _differs(m.record, records.get(k))]
         if self.blocks:
             blocks = {b.scope: b for b in view.blocks}
             rows += [b for k, b in sorted(self.blocks.items()) if _differs(b, blocks.get(k))]

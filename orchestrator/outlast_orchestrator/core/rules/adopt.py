@@ -43,7 +43,7 @@ def adopt_owner(sheet: Sheet, pointer: Pointer) -> None:
         start_step=start.step if start is not None else 0,
     )
     attempt = link_machines(sheet, attempt, pointer)
-    sheet.attempts[pointer.generation] = attempt
+    sheet.put_attempt(attempt)
     sheet.set_progress(generation_max=pointer.generation)
     use_up(sheet, sheet.progress.pending_start_from)  # an old store's wish: what runs is newer
     sheet.log(Kind.ATTEMPT_ADOPTED, "the pointer names a generation that the store does not know", attempt)
@@ -55,8 +55,10 @@ def link_machines(sheet: Sheet, attempt: Attempt, pointer: Pointer) -> Attempt:
     An old store knows others or none; a machine that trains must never look like one that nobody needs.
     """
     ids = [ref.id for ref in pointer.instances]
-    rank = {launch: ids.index(_name(m, ids)) for launch, m in sheet.machines.items() if _name(m, ids)}
-    if set(rank) <= set(attempt.launches):
+    rank = {
+        launch: ids.index(name) for launch, m in sheet.machines.items() if (name := _name(m, ids)) is not None
+    }
+    if rank.keys() <= set(attempt.launches):
         return attempt
     known = dict(enumerate(attempt.launches)) if len(ids) > 1 else {}
     known.update({rank: launch for launch, rank in rank.items()})
@@ -67,9 +69,12 @@ def _by_rank(known: dict[int, str], size: int) -> tuple[str, ...]:
     return tuple(known.get(rank, NO_MACHINE) for rank in range(size))
 
 
-def _name(machine: InstanceView, ids: list[str]) -> str:
+def _name(machine: InstanceView, ids: list[str]) -> str | None:
     """Under which of its two ids the pointer names it."""
-    return next((one for one in (machine.record.id, machine.record.launch_id) if one and one in ids), "")
+    record = machine.record
+    if record.id and record.id in ids:
+        return record.id
+    return record.launch_id if record.launch_id in ids else None
 
 
 def adopt_reported(sheet: Sheet) -> None:
@@ -104,6 +109,6 @@ def _adopt_unclaimed(sheet: Sheet, generation: int, machines: list[InstanceView]
         ),
         writer=report.writer if report is not None else "",
     )
-    sheet.attempts[generation] = attempt
+    sheet.put_attempt(attempt)
     sheet.set_progress(generation_max=generation)
     sheet.log(Kind.ATTEMPT_ADOPTED, "a node works for a generation that the store does not know", attempt)

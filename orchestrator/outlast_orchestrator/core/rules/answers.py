@@ -98,7 +98,7 @@ def _generation(sheet: Sheet, done: CallDone) -> None:
         permission_over_ended=progress.pending_over_ended,
         start_from=progress.pending_start_from,
     )
-    sheet.attempts[done.generation] = attempt
+    sheet.put_attempt(attempt)
     sheet.set_progress(
         generation_max=max(progress.generation_max, done.generation),
         restart_done=max(progress.restart_done, job.restart.number),

@@ -40,11 +40,11 @@ def watch_fit(sheet: Sheet) -> None:
 
 def _note(sheet: Sheet, save: SaveStatus) -> None:
     progress = sheet.progress
-    pairs = (
-        (progress.state_bytes, save.state_bytes), (progress.save_s, save.save_s),
-        (progress.upload_s, save.upload_s),
-    )  # fmt: skip
-    if any(_differs(known, seen) for known, seen in pairs):
+    if (
+        _differs(progress.state_bytes, save.state_bytes)
+        or _differs(progress.save_s, save.save_s)
+        or _differs(progress.upload_s, save.upload_s)
+    ):
         sheet.set_progress(
             state_bytes=save.state_bytes or progress.state_bytes,
             save_s=progress.save_s if save.save_s is None else save.save_s,

@@ -69,10 +69,13 @@ def _is_busy(sheet: Sheet) -> bool:
     claimed = sheet.claimed()
     if claimed is None:
         return sheet.progress.state not in OVER and sheet.progress.state is not JobState.PAUSED
-    machines = sheet.machines_of(claimed)
+    if claimed.noticed:
+        return True
     first = claimed.launches[:1]
-    saved = any(_saved(sheet, machine) for machine in machines if machine.record.launch_id in first)
-    return claimed.noticed or saved or not all(_trains(machine, claimed) for machine in machines)
+    for machine in sheet.machines_of(claimed):
+        if not _trains(machine, claimed) or (machine.record.launch_id in first and _saved(sheet, machine)):
+            return True
+    return False
 
 
 def _trains(machine: InstanceView, attempt: Attempt) -> bool:
