@@ -19,6 +19,7 @@ from outlast.protocol.codec import FormatError, from_json
 from outlast_orchestrator.controller.act import NodeSettings
 from outlast_orchestrator.controller.calls import ThreadCalls
 from outlast_orchestrator.controller.clock import SystemClock, iso
+from outlast_orchestrator.controller.heap import calm
 from outlast_orchestrator.controller.log import write_log
 from outlast_orchestrator.controller.loop import DAY_S, Controller, Parts
 from outlast_orchestrator.controller.nodes import NodeRegistry
@@ -204,6 +205,7 @@ class Server:
         home = self._settings.home
         _admin_token(home, self._store, self._clock)
         controller = threading.Thread(target=self._controller.run, name="controller", daemon=True)
+        calm()
         self._api.start()
         schedule = start_schedule(self._due)
         controller.start()

@@ -20,6 +20,7 @@ from outlast.protocol.objects import job_prefix
 from outlast_orchestrator.controller.act import NodeSettings
 from outlast_orchestrator.controller.calls import ThreadCalls
 from outlast_orchestrator.controller.clock import SystemClock
+from outlast_orchestrator.controller.heap import calm
 from outlast_orchestrator.controller.loop import Controller, Parts
 from outlast_orchestrator.controller.nodes import NodeRegistry
 from outlast_orchestrator.controller.pointers import BucketPointers
@@ -77,6 +78,7 @@ class Rig:
     speed: Speed = field(default_factory=Speed)
 
     def __post_init__(self) -> None:
+        self._threshold = gc.get_threshold()
         self.clock = SystemClock()
         self.store = open_store(self.url, self.clock)
         self.alarm = threading.Event()
@@ -128,6 +130,7 @@ class Rig:
     # life
 
     def start(self) -> None:
+        calm()
         self.fleet.start()
         self._thread.start()
 
@@ -161,6 +164,8 @@ class Rig:
         self.fleet.stop()
         self.calls.close()
         self.store.close()
+        gc.unfreeze()
+        gc.set_threshold(*self._threshold)
         gc.collect()
 
     # what people do, and what happens

@@ -202,7 +202,8 @@ class Controller:
         reign.marks.update({(mark.launch_id, mark.boot): mark.until for mark in news.marks})
         for launch_id, one in heard.items():
             until = reign.marks.get((launch_id, one.report.boot), 0)
-            parts.nodes.facts_recorded(launch_id, one.report.boot, until)
+            if until:
+                parts.nodes.facts_recorded(launch_id, one.report.boot, until)
 
     def _periodic(self, reign: Reign, snapshot: Snapshot) -> Snapshot:
         parts = self._parts

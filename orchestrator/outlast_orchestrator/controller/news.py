@@ -33,7 +33,7 @@ def facts(
     new_marks: list[FactMark] = []
     for launch_id, one in sorted(heard.items()):
         report, record = one.report, records.get(launch_id)
-        if record is None or record.job != report.job:
+        if not report.facts or record is None or record.job != report.job:
             continue
         until = marks.get((launch_id, report.boot), 0)
         fresh = sorted((fact for fact in report.facts if fact.id > until), key=lambda fact: fact.id)

@@ -106,7 +106,7 @@ class Observer:
         self._ears = Ears(world, clock, nodes, looks, rhythm)
         self._in_flight: frozenset[Call] = frozenset()
         self._limits_of: dict[tuple[str, ...], Limits] = {}  # by clouds, for all views of this tick
-        self._spent_before: dict[str, tuple[frozenset[str], float]] = {}
+        self._spent_before: dict[str, tuple[tuple[str, ...], float]] = {}
 
     def look(self) -> Snapshot:
         """Takes in all that arrived, and starts the reads that are due. Raises StoreError."""
@@ -196,9 +196,10 @@ class Observer:
         )
 
     def _limits_for(self, job: Job, records: Sequence[Instance]) -> Limits:
-        clouds = sorted({record.request.offer.cloud for record in records}) or self._looks.clouds_of(job)
-        found = self._limits_of.get(key := tuple(clouds))
-        return self._limits_of.setdefault(key, self._limits(clouds)) if found is None else found
+        clouds = [record.request.offer.cloud for record in records] or self._looks.clouds_of(job)
+        key = tuple(clouds) if len(clouds) == 1 else tuple(sorted(set(clouds)))
+        found = self._limits_of.get(key)
+        return self._limits_of.setdefault(key, self._limits(key)) if found is None else found
 
     def _dice(self) -> tuple[str, ...]:
         drawn = self._clock.token(DICE_BYTES * DICE)  # all at once: few decisions need any
@@ -231,7 +232,8 @@ class Observer:
         )
 
     def _region_problem(self, record: Instance, now_s: float) -> str:
-        region = self._world.region(*_region_of(record))
+        offer = record.request.offer
+        region = self._world.region(offer.cloud, offer.region)
         if region.problem:
             return region.problem
         age_s = now_s - region.complete_s
@@ -249,7 +251,7 @@ class Observer:
 
     def _spent(self, job: str, living: Sequence[Instance], now_at: float) -> float:
         """Machines that are gone cost no more: their sum is read again only when another one has gone."""
-        key = frozenset([record.launch_id for record in living])
+        key = tuple([record.launch_id for record in living])
         known = self._spent_before.get(job)
         if known is None or known[0] != key:
             gone = [record for record in self._store.instances(job) if record.launch_id not in key]

@@ -7,9 +7,8 @@ around while this one was not looking, proves nothing about now.
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from outlast.protocol.messages import Report
 from outlast_orchestrator.core.types import Instance, Offer
@@ -23,9 +22,6 @@ from outlast_orchestrator.core.view import (
     RegionListing,
     Seen,
 )
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 ABSENCES_KEPT = 16
 NOT_LISTED_YET = "not listed yet"
@@ -128,11 +124,16 @@ class World:
         self.offers: dict[tuple[str, str], OffersOf] = {}  # by (job, cloud)
         self.done: dict[str, list[CallDone]] = {}  # by job: kept until a decision that saw them was acted on
 
+    # Each is made only when it is missing: they are asked for many times in each tick.
+
     def region(self, cloud: str, region: str) -> Region:
-        return _one(self.regions, (cloud, region), Region)
+        key = (cloud, region)
+        one = self.regions.get(key)
+        return self.regions.setdefault(key, Region()) if one is None else one
 
     def storage(self, job: str) -> Storage:
-        return _one(self.storages, job, Storage)
+        one = self.storages.get(job)
+        return self.storages.setdefault(job, Storage()) if one is None else one
 
     def prices_are_old(self) -> None:
         """Every cloud is asked anew; until it answers, the offers stay as they are."""
@@ -140,7 +141,9 @@ class World:
             known.asked_s = NEVER_S
 
     def offers_of(self, job: str, cloud: str) -> OffersOf:
-        return _one(self.offers, (job, cloud), OffersOf)
+        key = (job, cloud)
+        one = self.offers.get(key)
+        return self.offers.setdefault(key, OffersOf()) if one is None else one
 
     def machine(self, record: Instance, now_s: float) -> Machine:
         """A record that is new to this controller counts as asked for just now."""
@@ -249,12 +252,6 @@ class World:
             return
         storage.status_read_s = read.begun_s
         storage.news.update({k: body for k, body in read.bodies.items() if storage.bodies.get(k) != body})
-
-
-def _one(found: dict[K, V], key: K, make: Callable[[], V]) -> V:
-    """Made only when it is missing: these are asked for many times in each tick."""
-    one = found.get(key)
-    return found.setdefault(key, make()) if one is None else one
 
 
 def choose(record: Instance, found: list[Seen]) -> Seen | None:

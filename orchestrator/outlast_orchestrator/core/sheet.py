@@ -13,6 +13,7 @@ from outlast_orchestrator.core.actions import Action, Decision, Log, Save
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.types import (
     Attempt,
+    AttemptPhase,
     Block,
     Instance,
     InstancePhase,
@@ -31,7 +32,10 @@ class Sheet:
         self.view = view
         self.progress: Progress = view.progress
         self._attempts: dict[int, Attempt] = {a.generation: a for a in view.attempts}
-        self._open: tuple[Attempt, ...] | None = None  # as `open_attempts` found them, until one changes
+        # As they were found, until an attempt changes.
+        self._open: tuple[Attempt, ...] | None = None
+        self._claimed: Attempt | None = None
+        self._unclaimed: Attempt | None = None
         self._written = False  # a row of an attempt or a machine was
         self.machines: dict[str, InstanceView] = {m.record.launch_id: m for m in view.instances}
         self.blocks: dict[str, Block] = {b.scope: b for b in view.blocks}
@@ -73,24 +77,32 @@ class Sheet:
 
     def open_attempts(self) -> tuple[Attempt, ...]:
         """The oldest first."""
-        if self._open is None:
-            found = [a for a in self._attempts.values() if a.open]
-            self._open = tuple(found if len(found) < 2 else sorted(found, key=_generation))
-        return self._open
+        return self._find_open() if self._open is None else self._open
 
     def claimed(self) -> Attempt | None:
         """The open attempt that the pointer names."""
-        for attempt in reversed(self.open_attempts()):
-            if attempt.claimed:
-                return attempt
-        return None
+        if self._open is None:
+            self._find_open()
+        return self._claimed
 
     def unclaimed(self) -> Attempt | None:
         """The newest open attempt that has not claimed, abandoned ones included."""
-        for attempt in reversed(self.open_attempts()):
-            if not attempt.claimed:
-                return attempt
-        return None
+        if self._open is None:
+            self._find_open()
+        return self._unclaimed
+
+    def _find_open(self) -> tuple[Attempt, ...]:
+        found = [a for a in self._attempts.values() if a.phase is not AttemptPhase.CLOSED]
+        if len(found) > 1:
+            found.sort(key=_generation)
+        self._claimed = self._unclaimed = None
+        for attempt in found:  # the newest one of each kind stays
+            if attempt.claimed:
+                self._claimed = attempt
+            else:
+                self._unclaimed = attempt
+        self._open = tuple(found)
+        return self._open
 
     def last_closed(self) -> Attempt | None:
         closed = [a for a in self._attempts.values() if not a.open]

@@ -20,6 +20,8 @@ def watch_fit(sheet: Sheet) -> None:
             return
         save = heard.report.save
         _note(sheet, save)
+        if save.state_bytes is None and (save.save_s is None or save.upload_s is None):
+            return  # this attempt has measured nothing yet: that is no misfit, and mends none
         offer, want = machine.record.request.offer, sheet.view.job.want
         load = Load(
             offer.cloud, sheet.view.limits.notice_s, save.state_bytes, save.save_s, save.upload_s,
@@ -28,7 +30,7 @@ def watch_fit(sheet: Sheet) -> None:
         found = misfits(load, sheet.progress.unfit)
         kinds = tuple(one.kind for one in found)
         if kinds == sheet.progress.unfit or (not kinds and save.state_bytes is None):
-            return  # (a new attempt has measured nothing yet: that mends nothing)
+            return  # (without a size it has measured too little to mend anything)
         for one in found:
             if one.kind not in sheet.progress.unfit:
                 sheet.log(Kind.FIT_WARNING, one.text, attempt, misfit=one.kind)
