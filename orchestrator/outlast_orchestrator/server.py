@@ -232,8 +232,7 @@ class Server:
 
 def _lock(settings: Settings) -> StoreLock | None:
     """A store in a file is for one controller; the lock says so at once, and proves that no other lives."""
-    file = store_file(settings.store_url)
-    return None if file is None else StoreLock(file, os.getpid())
+    return StoreLock(file, os.getpid()) if (file := store_file(settings.store_url)) is not None else None
 
 
 def _ask(provider: Provider, want: Want) -> tuple[list[Offer], ProviderError | None]:

@@ -159,6 +159,29 @@ def test_what_a_tick_reads_is_what_each_method_says(store: Store, term: Term) ->
     assert rows.damaged == store.damaged() == {}
 
 
+def test_what_a_tick_reads_has_every_commit(store: Store, term: Term) -> None:
+    """Each kind of write by itself, with a look before and after it."""
+    block = Block("a", BlockedBy.CAPACITY, 9.0, "full")
+    assert not store.rows().jobs
+    store.submit(job(), SAID)
+    assert list(store.rows().jobs) == [job()]
+    for row in (progress(), attempt(), instance()):
+        store.commit(term, [row], [])
+        found = store.rows()
+        assert row in (*found.progress, *found.attempts, *found.instances)
+    store.commit(term, [instance(phase=InstancePhase.GONE)], [])
+    assert not store.rows().instances
+    store.commit(term, [block], [])
+    assert list(store.rows().blocks) == [block]
+    store.commit(term, [], [], unblock=["a"])
+    assert not store.rows().blocks
+    paused = job(wanted=Wanted.PAUSED, wanted_number=1)
+    store.wish(paused, SAID)
+    assert list(store.rows().jobs) == [paused]
+    assert store.lead("me", 10.0) == term
+    assert list(store.rows().jobs) == [paused]
+
+
 def test_a_name_is_free_again_when_its_job_is_over(store: Store, term: Term) -> None:
     store.submit(job(), SAID)
     with pytest.raises(UserError, match="hello"):

@@ -82,6 +82,8 @@ def health(about: dict[str, Any]) -> dict[str, Any]:
 def test_it_listens_says_so_and_ends_cleanly(servers: Servers) -> None:
     process, about = servers.started()
     assert health(about)["pid"] == process.pid
+    while not health(about)["leading"]:  # the log begins with its first line, which says that
+        time.sleep(0.05)
     # Also in a folder that a person made, which others may look into.
     files = {
         path.name: stat.S_IMODE(path.stat().st_mode) for path in servers.home.iterdir() if path.is_file()

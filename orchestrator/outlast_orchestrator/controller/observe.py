@@ -11,7 +11,7 @@ from outlast_orchestrator.controller.looks import Looks
 from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.controller.world import Storage, World
 from outlast_orchestrator.core.ledger import cost_usd
-from outlast_orchestrator.core.ports import Calls, Clock, Nodes, Store
+from outlast_orchestrator.core.ports import Calls, Clock, Nodes, Rows, Store
 from outlast_orchestrator.core.types import (
     OVER,
     Attempt,
@@ -66,7 +66,10 @@ class Snapshot:
 
 def read_snapshot(store: Store) -> Snapshot:
     """Raises StoreError."""
-    rows = store.rows()
+    return by_job(store.rows())
+
+
+def by_job(rows: Rows) -> Snapshot:
     attempts: dict[str, list[Attempt]] = {}
     for attempt in rows.attempts:
         attempts.setdefault(attempt.job, []).append(attempt)
@@ -105,6 +108,7 @@ class Observer:
         self._rhythm = rhythm
         self._ears = Ears(world, clock, nodes, looks, rhythm)
         self._in_flight: frozenset[Call] = frozenset()
+        self._last: tuple[Rows, Snapshot] | None = None
         self._limits_of: dict[tuple[str, ...], Limits] = {}  # by clouds, for all views of this tick
         self._spent_before: dict[str, tuple[tuple[str, ...], float]] = {}
 
@@ -112,7 +116,7 @@ class Observer:
         """Takes in all that arrived, and starts the reads that are due. Raises StoreError."""
         now_s = self._clock.monotonic_s()
         done = self._calls.collect()
-        snapshot = read_snapshot(self._store)
+        snapshot = self._snapshot()
         records = snapshot.records()
         self._world.absorb(records, now_s)
         self._file(done, {record.launch_id: record for record in records})
@@ -130,6 +134,12 @@ class Observer:
         self._in_flight = self._calls.in_flight()
         self._limits_of = {}
         return snapshot
+
+    def _snapshot(self) -> Snapshot:
+        rows = self._store.rows()
+        if self._last is None or self._last[0] is not rows:
+            self._last = (rows, by_job(rows))
+        return self._last[1]
 
     def _file(self, done: Sequence[CallDone], records: Mapping[str, Instance]) -> None:
         """Gives each outcome to the jobs that it concerns; it stays there until it was acted on."""

@@ -78,7 +78,7 @@ class Store(Protocol):
         """All or nothing. Raises Deposed when the term is not the living one."""
 
     def rows(self) -> Rows:
-        """All of a tick, read together."""
+        """All of a tick, read together. The same object again means that nothing has changed."""
 
     def progress(self) -> list[Progress]: ...
 

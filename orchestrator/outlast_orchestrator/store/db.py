@@ -15,6 +15,7 @@ from outlast_orchestrator.core.ports import Clock, Row, Rows, Term
 from outlast_orchestrator.core.types import Attempt, Block, Instance, Job, Progress
 from outlast_orchestrator.store import events as event_rows
 from outlast_orchestrator.store import jobs as job_rows
+from outlast_orchestrator.store.changes import Changes
 from outlast_orchestrator.store.engine import connected, open_engine, reading, store_file, writing
 from outlast_orchestrator.store.known import Known
 from outlast_orchestrator.store.leadership import Leadership, check_term
@@ -48,6 +49,8 @@ class SqlStore:
         self._clock = clock
         self._leadership = Leadership(engine, clock)
         self._known = Known()
+        self._changes = Changes(engine)
+        self._rows: tuple[tuple[int, int] | None, Rows] | None = None  # as last read, and when
         self._owner = self._born()
 
     def _born(self) -> str:
@@ -62,6 +65,7 @@ class SqlStore:
             return session.exec(select(StoreRow.owner).where(StoreRow.id == _ID)).one()
 
     def close(self) -> None:
+        self._changes.close()
         self.engine.dispose()
 
     def owner(self) -> str:
@@ -94,8 +98,15 @@ class SqlStore:
             self._append(session, events)
 
     def rows(self) -> Rows:
+        """The very same as long as nothing was committed, where that is known."""
+        count = self._changes.count()  # before they are read: what comes in between is read again
+        kept = self._rows
+        if kept is not None and count is not None and kept[0] == count:
+            return kept[1]
         with connected(self.engine) as connection:
-            return job_rows.read_rows(connection, self._known)
+            rows = job_rows.read_rows(connection, self._known)
+        self._rows = (count, rows)
+        return rows
 
     def progress(self) -> list[Progress]:
         with connected(self.engine) as connection:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +19,7 @@ START_LIMIT_S = 30.0
 STOP_LIMIT_S = 15.0
 GRACE_S = 5
 START_LOOK_S = 0.02
+DATE_EVERY_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,28 @@ def _loopback(host: str) -> bool:
         return False
 
 
+class _Server(uvicorn.Server):
+    """Ends when it is told to: uvicorn's own looks ten times a second whether it should."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = asyncio.Event()
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):  # which renews the date that goes into replies, too
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._told.wait(), DATE_EVERY_S)
+
+    def end(self) -> None:
+        """From any thread; safe to repeat."""
+        self.should_exit = True
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it is over already
+                self._loop.call_soon_threadsafe(self._told.set)
+
+
 class ApiServer:
     """Binds when it is made, so that the port is known and a taken one is told at once."""
 
@@ -68,7 +93,7 @@ class ApiServer:
             server_header=False,
             ws="none",
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config)
         self._thread = threading.Thread(target=self._run, name="api", daemon=True)
         self._over = threading.Event()
         host, port = self._socket.getsockname()[:2]
@@ -94,7 +119,7 @@ class ApiServer:
     def stop(self) -> None:
         """Ends the requests that wait, then the others, then the thread; safe to repeat."""
         self._app.state.hangs.stop()
-        self._server.should_exit = True
+        self._server.end()
         if self._thread.is_alive():
             self._thread.join(STOP_LIMIT_S)
         self._socket.close()
