@@ -49,8 +49,9 @@ SEES = (
         (
             edit(
                 f"{CONTROLLER}.nodes:NodeRegistry.heard",
-                "node.silent_s,",
-                "self._clock.monotonic_s() - node.life_s,",
+                "found[launch_id] = heard",
+                "found[launch_id] = Heard(heard.report, heard.life_s, "
+                "self._clock.monotonic_s() - heard.life_s, heard.closed, heard.state_s)",
             ),
             UP_TO_NOW,  # else the age of the newest look, which it disregards, would take it back
         ),
