@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,20 +29,42 @@ def copy_all(pairs: Sequence[Pair], threads: int) -> None:
     """
     plain = [pair for pair in pairs if _plain(pair[1])]
     rest = [pair for pair in pairs if not _plain(pair[1])]
-    size = sum(to.nbytes for to, _ in plain)
-    others = min(threads, THREADS_MAX, size // SHARE_BYTES_MIN) - 1
-    turns = iter(list(_turns(plain)))  # of a list, whose iterator threads may share
-    if rest:
-        with torch.no_grad():
+    with torch.no_grad():
+        if rest:
             torch._foreach_copy_([to for to, _ in rest], [source for _, source in rest])
+        _share(plain, min(threads, THREADS_MAX, sum(to.nbytes for to, _ in plain) // SHARE_BYTES_MIN) - 1)
+
+
+def _share(pairs: Sequence[Pair], others: int) -> None:
+    """This thread alone makes the pieces, which takes the interpreter's lock: threads that each made their
+    own would wait for it in the middle of their copies (measured: a sixth more)."""
     if others < 1:
-        _work(turns)
+        for turn in _turns(pairs):
+            _copy(turn)
         return
+    ready: deque[list[Pair]] = deque()
     with ThreadPoolExecutor(others) as pool:
-        done = [pool.submit(_work, turns) for _ in range(others)]
-        _work(turns)
+        done = []
+        for turn in _turns(pairs):
+            ready.append(turn)
+            done.append(pool.submit(_take, ready))
+        while ready:
+            _take(ready)
         for one in done:
             one.result()
+
+
+def _take(ready: deque[list[Pair]]) -> None:
+    try:
+        turn = ready.popleft()
+    except IndexError:
+        return  # another thread was faster
+    with torch.no_grad():  # it holds for one thread alone
+        _copy(turn)
+
+
+def _copy(turn: list[Pair]) -> None:
+    torch._foreach_copy_([to for to, _ in turn], [source for _, source in turn])
 
 
 def pieces(to: torch.Tensor, source: torch.Tensor) -> list[Pair]:
@@ -66,29 +89,11 @@ def _turns(pairs: Sequence[Pair]) -> Iterator[list[Pair]]:
     turn: list[Pair] = []
     size = 0
     for pair in pairs:
-        for part in _spans(pair):
-            turn.append(part)
-            size += part[0].nbytes
+        for piece in pieces(*pair):
+            turn.append(piece)
+            size += piece[0].nbytes
             if size >= TURN_BYTES:
                 yield turn
                 turn, size = [], 0
     if turn:
         yield turn
-
-
-def _spans(pair: Pair) -> Iterator[Pair]:
-    """A large tensor is shared by the threads as well."""
-    to, source = pair
-    if to.nbytes <= TURN_BYTES:
-        yield pair
-    else:
-        values = TURN_BYTES // to.element_size()
-        for at in range(0, to.numel(), values):
-            yield to.view(-1)[at : at + values], source.view(-1)[at : at + values]
-
-
-def _work(turns: Iterator[list[Pair]]) -> None:
-    with torch.no_grad():  # it holds for one thread alone
-        for turn in turns:
-            cut = [piece for pair in turn for piece in pieces(*pair)]
-            torch._foreach_copy_([to for to, _ in cut], [source for _, source in cut])
