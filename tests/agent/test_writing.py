@@ -15,15 +15,17 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from tests.bench.saving import second_upload_share
 
 import outlast
 from outlast import trainer_contract as contract
 from outlast.checkpoint_files import steps, temp_name, verify
+from outlast.integrations.torch_staging import Staging
 from outlast.node.processes import descendants
 from outlast.save.marker import MARKER, MarkedFile
 from outlast.training import CheckpointError
+from outlast.writing.arena import Arena
 from outlast.writing.plan import SavePlan
 from outlast.writing.process import carry_out
 
@@ -261,6 +263,22 @@ def test_a_request_is_answered_when_it_is_durable_and_not_before(tmp_path: Path)
     answer = contract.read_answer(Path(env[contract.SAVE_ANSWER]).read_bytes())
     assert (answer.id, answer.step, answer.leaving) == ("r", 1, False)
     assert verify(Path(answer.path)).request == "r"
+
+
+@pytest.mark.parametrize("crowded", [True, False])
+def test_every_value_is_in_the_arena_whichever_way_it_was_copied(crowded: bool) -> None:
+    arena = Arena()
+    staging = Staging(arena, lambda: crowded)
+    base = torch.randn(3000, 1100)
+    tensors = {"whole": base, "turned": base.T, "part": base[7:9, ::3], "few": torch.tensor([True, False])}
+    for _ in range(2):
+        base.add_(1)
+        files = staging.stage(tensors, {}, {"state.json": b"{}"})
+        assert arena.memory is not None
+        bodies = {file.name: arena.memory[file.offset : file.offset + file.size] for file in files}
+        assert bodies["state.json"] == b"{}"
+        saved = load(bodies["tensors.safetensors"])
+        assert all(torch.equal(saved[name], tensor) for name, tensor in tensors.items())
 
 
 def test_a_folder_that_the_ranks_do_not_share_is_refused_and_leaves_nothing(tmp_path: Path) -> None:

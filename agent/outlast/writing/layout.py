@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 FILE_BYTES_MAX = 1 << 30  # files are uploaded side by side, and named again one by one
 HEADER_ROUND_BYTES = 4096  # tensors then begin at a block of the file, and of the arena
-COPIED_BYTES = 16  # the widest values that torch copies
 SUFFIX = ".safetensors"
 WIDTHS = {
     "F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
@@ -70,9 +69,8 @@ def _parts(specs: Sequence[TensorSpec], file_bytes_max: int) -> Iterable[list[Te
 
 
 def _file(name: str, group: str, specs: list[TensorSpec]) -> FileLayout:
-    """Wide values first: then every tensor is aligned for its type. Odd sizes last: the single number in
-    which an optimizer counts its steps would put all that follows out of line for the widest copies."""
-    ordered = sorted(specs, key=lambda spec: (spec.size % COPIED_BYTES != 0, -WIDTHS[spec.dtype]))
+    """Wide values first: then every tensor is aligned for its type."""
+    ordered = sorted(specs, key=lambda spec: -WIDTHS[spec.dtype])
     table: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offsets, end = [], 0
     for spec in ordered:
