@@ -21,6 +21,7 @@ class Metadata:
         self.issued = 0
         self.clock_off_s = 0.0
         self.status = 200
+        self.broken: set[str] = set()  # paths that answer 503
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
@@ -52,6 +53,8 @@ class Metadata:
             def do_GET(self) -> None:
                 if self.headers.get("X-aws-ec2-metadata-token") not in metadata.tokens:
                     self._send(401, b"")
+                elif self.path in metadata.broken:
+                    self._send(503, b"")
                 elif metadata.status != 200:
                     self._send(metadata.status, b"")
                 elif self.path in metadata.answers:

@@ -56,6 +56,13 @@ def test_a_rebalance_recommendation_is_advice_without_a_deadline(metadata: Metad
     assert (notice.kind, notice.deadline_in_s) == ("rebalance", None)
 
 
+def test_an_advice_that_can_not_be_read_does_not_hide_the_end(metadata: Metadata) -> None:
+    metadata.notice_in(120.0)
+    metadata.broken = {aws.REBALANCE_PATH}
+    (notice,) = aws.MetadataNotices(metadata.url).poll()
+    assert notice.kind == "terminate"
+
+
 def test_a_time_that_can_not_be_read_is_an_unknown_deadline(metadata: Metadata) -> None:
     metadata.answers[aws.ACTION_PATH] = {"action": "terminate", "time": "soon"}
     (notice,) = aws.MetadataNotices(metadata.url).poll()

@@ -138,6 +138,16 @@ def test_maintenance_that_ends_the_machine_is_advice(server: Server, source: gcp
     assert (notice.kind, notice.deadline_in_s) == ("rebalance", None)
 
 
+def test_an_advice_that_can_not_be_read_does_not_hide_the_end(
+    server: Server, source: gcp.PreemptionNotices
+) -> None:
+    source.poll()
+    server.set(gcp.PREEMPTED, "TRUE")
+    del server.values[gcp.MAINTENANCE]
+    (notice,) = source.poll()
+    assert notice.kind == "terminate"
+
+
 @pytest.mark.parametrize("status", [302, 403, 500, 503])
 def test_any_other_answer_is_unknown(server: Server, source: gcp.PreemptionNotices, status: int) -> None:
     server.status = status

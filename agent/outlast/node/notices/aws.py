@@ -35,8 +35,8 @@ class MetadataNotices:
         self._token = ""
 
     def poll(self) -> tuple[NoticeSeen, ...]:
-        notices = (self._action(), self._rebalance())
-        return tuple(notice for notice in notices if notice is not None)
+        notice = self._action() or self._rebalance()  # an advice that can't be read must not hide the end
+        return () if notice is None else (notice,)
 
     def _action(self) -> NoticeSeen | None:
         found = self._get(ACTION_PATH)

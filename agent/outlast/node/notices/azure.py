@@ -7,7 +7,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from outlast.node.notices.firmware import Firmware
-from outlast.node.notices.service import TIMEOUT_S, Answer, Service
+from outlast.node.notices.service import TIMEOUT_S, Service
 from outlast.node_ports import NoticeSeen, NoticeUnknown
 
 ENDPOINT_VARIABLE = "AZURE_POD_IDENTITY_AUTHORITY_HOST"  # where azure-identity looks for the service, too
@@ -42,13 +42,13 @@ class ScheduledEvents:
     def __init__(self, endpoint: str) -> None:
         self._service = Service(endpoint)
         self._name = ""
-        self._on = False
+        self._timeout_s = FIRST_TIMEOUT_S
 
     def poll(self) -> tuple[NoticeSeen, ...]:
         if not self._name:
             self._name = self._own_name()
-        answer = self._get(EVENTS_PATH, TIMEOUT_S if self._on else FIRST_TIMEOUT_S)
-        self._on = True
+        answer = self._service.known(EVENTS_PATH, HEADERS, timeout_s=self._timeout_s)
+        self._timeout_s = TIMEOUT_S
         events = answer.json().get("Events")
         if not isinstance(events, list):
             raise NoticeUnknown(f"the metadata service answers no list of events: {answer.body[:80]!r}")
@@ -56,16 +56,10 @@ class ScheduledEvents:
         return tuple(notice for notice in notices if notice is not None)
 
     def _own_name(self) -> str:
-        name = self._get(NAME_PATH).json().get("name")
+        name = self._service.known(NAME_PATH, HEADERS).json().get("name")
         if not isinstance(name, str) or not name:
             raise NoticeUnknown("the metadata service does not tell this machine's name")
         return name
-
-    def _get(self, path: str, timeout_s: float = TIMEOUT_S) -> Answer:
-        found = self._service.get(path, HEADERS, timeout_s=timeout_s)
-        if found is None:
-            raise NoticeUnknown(f"the metadata service does not know {path.partition('?')[0]}")
-        return found
 
 
 def _notice(event: dict[str, object], name: str, now: datetime | None) -> NoticeSeen | None:

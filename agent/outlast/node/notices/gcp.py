@@ -48,11 +48,11 @@ class PreemptionNotices:
 
     def poll(self) -> tuple[NoticeSeen, ...]:
         try:
-            notices = (self._preemption(), self._maintenance())
+            notice = self._preemption() or self._maintenance()  # an unread advice must not hide the end
         except NoticeUnknown:
             self._etag = ""  # a change may have been missed
             raise
-        return tuple(notice for notice in notices if notice is not None)
+        return () if notice is None else (notice,)
 
     def _preemption(self) -> NoticeSeen | None:
         if self._notice_s is None:
@@ -71,13 +71,15 @@ class PreemptionNotices:
 
     def _read_preempted(self) -> Answer:
         if self._preempted is not None or not self._etag:
-            return self._get(PREEMPTED)
+            return self._service.known(PREEMPTED, HEADERS)
         wait = {"wait_for_change": "true", "timeout_sec": str(round(self._hang_s)), "last_etag": self._etag}
-        return self._get(f"{PREEMPTED}?{urlencode(wait)}", self._hang_s + TIMEOUT_S)
+        return self._service.known(
+            f"{PREEMPTED}?{urlencode(wait)}", HEADERS, timeout_s=self._hang_s + TIMEOUT_S
+        )
 
     def _maintenance(self) -> NoticeSeen | None:
         """An hour ahead of it: advice to be safe soon. The end itself comes as a shutdown."""
-        event = self._get(MAINTENANCE).text
+        event = self._service.known(MAINTENANCE, HEADERS).text
         return NoticeSeen("rebalance", None, f"maintenance: {event}") if event == ENDING_MAINTENANCE else None
 
     def _wished_notice_s(self) -> float:
@@ -86,9 +88,3 @@ class PreemptionNotices:
             return NOTICE_S if found is None else max(0.0, float(found.text))
         except ValueError:
             return NOTICE_S
-
-    def _get(self, path: str, timeout_s: float = TIMEOUT_S) -> Answer:
-        found = self._service.get(path, HEADERS, timeout_s=timeout_s)
-        if found is None:
-            raise NoticeUnknown(f"the metadata server does not know {path.partition('?')[0]}")
-        return found

@@ -71,6 +71,13 @@ class Service:
         found = {name.lower(): value for name, value in answer.getheaders()}
         return Answer(answer.status, body, found)
 
+    def known(self, path: str, headers: dict[str, str], *, timeout_s: float = TIMEOUT_S) -> Answer:
+        """As `get`, of a path that every machine there has: without it nothing is known."""
+        found = self.get(path, headers, timeout_s=timeout_s)
+        if found is None:
+            raise NoticeUnknown(f"the metadata service does not know {path.partition('?')[0]}")
+        return found
+
     def get(self, path: str, headers: dict[str, str], *, timeout_s: float = TIMEOUT_S) -> Answer | None:
         """The answer of status 200; None for 404. Any other is unknown, never "nothing"."""
         answer = self.ask(path, headers, timeout_s=timeout_s)
