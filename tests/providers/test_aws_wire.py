@@ -39,6 +39,12 @@ def sent(server: Ec2) -> list[str]:
     return [action for action, _ in server.calls]
 
 
+def template_name(server: Ec2) -> str:
+    ours = [{"Name": "tag:outlast-owner", "Values": [server.owner]}]
+    (found,) = server.client(REGION).describe_launch_templates(Filters=ours)["LaunchTemplates"]
+    return str(found["LaunchTemplateName"])
+
+
 def test_what_a_machine_is_made_of(server: Ec2, provider: AwsProvider) -> None:
     (offer, *_) = provider.offers(H100)
     provider.launch(request(server, offer))
@@ -51,10 +57,9 @@ def test_what_a_machine_is_made_of(server: Ec2, provider: AwsProvider) -> None:
     assert (tags["outlast-job"], tags["outlast-launch"]) == ("job-1", "launch-1")
     text = client.describe_instance_attribute(InstanceId=one["InstanceId"], Attribute="userData")
     assert base64.b64decode(text["UserData"]["Value"]) == SCRIPT.encode()
-    (template,) = [
-        found
-        for found in client.describe_launch_template_versions(Versions=["$Latest"])["LaunchTemplateVersions"]
-        if server.owner in found["LaunchTemplateName"]
+    name = template_name(server)
+    (template,) = client.describe_launch_template_versions(LaunchTemplateName=name, Versions=["$Latest"])[
+        "LaunchTemplateVersions"
     ]
     data = template["LaunchTemplateData"]
     assert data["MetadataOptions"]["HttpTokens"] == "required"
@@ -131,9 +136,7 @@ def test_a_template_that_was_deleted_is_made_again(server: Ec2, provider: AwsPro
     (offer, *_) = provider.offers(H100)
     provider.launch(request(server, offer))
     client = server.client(REGION)
-    for found in client.describe_launch_templates()["LaunchTemplates"]:
-        if server.owner in found["LaunchTemplateName"]:
-            client.delete_launch_template(LaunchTemplateId=found["LaunchTemplateId"])
+    client.delete_launch_template(LaunchTemplateName=template_name(server))
     second = request(server, offer, "launch-2")
     with pytest.raises(Exception, match="LaunchTemplate"):
         provider.launch(second)
