@@ -35,11 +35,10 @@ from outlast_orchestrator.core.types import LaunchRequest, Offer, Want
 from outlast_orchestrator.core.view import Limits, Seen
 from outlast_orchestrator.policies import POLICIES
 from outlast_orchestrator.remote.deadman import Deadman, user_data
-from outlast_orchestrator.settings import Settings, load_settings
+from outlast_orchestrator.settings import FILE, Settings, load_settings
 from outlast_orchestrator.store.backup import Contents, Stamp, back_up
 from outlast_orchestrator.store.db import SqlStore, open_store
-from outlast_orchestrator.store.engine import store_file
-from outlast_orchestrator.store.lock import StoreLock
+from outlast_orchestrator.store.lock import lock_store
 from outlast_orchestrator.store.private import node_key, read_key, write_private
 from outlast_orchestrator.store.restore import Restore, put_back
 from outlast_orchestrator.web.app import Services, create_app
@@ -64,7 +63,8 @@ def open_cloud(name: str, options: dict[str, Any], settings: Settings, owner: st
     """The provider registry: each cloud's code is loaded only where that cloud is configured."""
     if name == "local":
         return _open_local(options, settings, owner, api_url)
-    raise UserError(f"providers.{name}: no such cloud; there is: {', '.join(sorted(WITHOUT_ACCOUNT))}")
+    there = ", ".join(sorted(WITHOUT_ACCOUNT))
+    raise UserError(f"{settings.home / FILE}: providers.{name}: no such cloud; there is: {there}")
 
 
 def _open_local(options: dict[str, Any], settings: Settings, owner: str, api_url: str) -> Cloud:
@@ -99,7 +99,7 @@ class Server:
         self._settings = settings
         self._clock = SystemClock()
         self._stop = threading.Event()
-        self._lock = _lock(settings)
+        self._lock = lock_store(settings.store_url, os.getpid())
         self._restored = restore is not None
         if restore is not None:
             sys.stderr.write(put_back(settings.store_url, settings.home, restore, self._clock) + "\n")
@@ -228,11 +228,6 @@ class Server:
         self._store.close()
         if self._lock is not None:
             self._lock.release()
-
-
-def _lock(settings: Settings) -> StoreLock | None:
-    """A store in a file is for one controller; the lock says so at once, and proves that no other lives."""
-    return StoreLock(file, os.getpid()) if (file := store_file(settings.store_url)) is not None else None
 
 
 def _ask(provider: Provider, want: Want) -> tuple[list[Offer], ProviderError | None]:

@@ -102,6 +102,17 @@ def test_an_operation_is_waited_for(server: Compute, provider: GcpProvider) -> N
     assert sum(path.endswith("/wait") for _, path in server.calls) == 3
 
 
+def test_a_name_that_is_taken_may_show_in_the_operation_too(server: Compute, provider: GcpProvider) -> None:
+    wanted = request(server, provider.offers(H100)[0])
+    provider.launch(wanted)
+    server.say_of_taken_names = "in the operation"
+    server.forget_requests()
+    server.provider().launch(wanted)
+    with pytest.raises(Invalid, match="other parameters"):
+        provider.launch(replace(wanted, disk_gb=121))
+    assert len(server.instances) == 1
+
+
 def test_one_look_is_for_all_regions_and_the_next_is_a_new_one(
     server: Compute, provider: GcpProvider
 ) -> None:

@@ -132,7 +132,7 @@ def test_a_bad_setting(servers: Servers) -> None:
 
 def test_an_unknown_cloud(servers: Servers) -> None:
     (servers.home / "controller.yaml").write_text("providers: {nowhere: {}}\n")
-    assert "providers.nowhere: no such cloud" in servers.refused()
+    assert "controller.yaml: providers.nowhere: no such cloud" in servers.refused()
 
 
 def test_a_port_that_is_taken(servers: Servers, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class Compute:
         self.calls: list[tuple[str, str]] = []  # method and path
         self.clock = SystemClock()
         self.credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        self.say_of_taken_names = "at once"
         self.url = ""
         self.instances: dict[str, dict[str, Any]] = {}  # by name
         self.operations: list[dict[str, Any]] = []
@@ -90,6 +91,11 @@ class Compute:
             one = self._by_id(instance)
             one["status"] = "STOPPING"
             self._operation("compute.instances.preempted", one, status="RUNNING")
+
+    def forget_requests(self) -> None:
+        """Their ids are remembered for some time only."""
+        with self._lock:
+            self._requests.clear()
 
     def end_operations(self) -> None:
         with self._lock:
@@ -132,7 +138,11 @@ class Compute:
             words = f"The resource 'projects/{PROJECT}/zones/{zone}/machineTypes/{kind}' was not found"
             return _error(404, "notFound", words)
         if body["name"] in self.instances:
-            return _error(409, "alreadyExists", f"The resource '{body['name']}' already exists")
+            words = f"The resource '{body['name']}' already exists"
+            if self.say_of_taken_names == "at once":
+                return _error(409, "alreadyExists", words)
+            error = {"errors": [{"code": "RESOURCE_ALREADY_EXISTS", "message": words}]}
+            return _json(self._operation("insert", self.instances[body["name"]], error=error))
         operation = self._make(zone, kind, body)
         self._requests[asked.query["requestId"]] = operation
         if self.trouble.lose_replies:

@@ -66,6 +66,11 @@ class Scope:
     key: str
 
 
+def call_scope(cloud: str, op: str) -> Scope:
+    """Only this kind of call. The key starts like no pool's, so no pool is blocked with it."""
+    return Scope(ScopeKind.CALL, f"call/{cloud}/{op}")
+
+
 class ProviderError(OutlastError):
     """A refusal by a cloud. `retry_after_s` None: until a person changes something."""
 

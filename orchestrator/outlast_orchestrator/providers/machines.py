@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
+from outlast_orchestrator.core.types import Market, Offer, Want
+
 _WISH = re.compile(r"(?P<name>[^:]+?)(?::(?P<count>\d+))?")
 
 
@@ -40,6 +42,38 @@ def fitting(machines: Sequence[Machine], gpus: Sequence[str]) -> list[Machine]:
         return list(machines)
     wished = {wish_of(text) for text in gpus}
     return [machine for machine in machines if (machine.gpu, machine.gpu_count) in wished]
+
+
+def usable(machines: Sequence[Machine], want: Want, types: Sequence[str]) -> list[Machine]:
+    """Those that fit, of the `types` alone where there are any.
+
+    Types whose on-demand price is not known are left out: nothing bounds what they cost.
+    """
+    allowed = [machine for machine in machines if not types or machine.instance_type in types]
+    return [machine for machine in fitting(allowed, want.gpus) if machine.on_demand_usd_h]
+
+
+def offer_of(
+    machine: Machine, cloud: str, region: str, zone: str, market: Market, spot_usd_h: float
+) -> Offer:
+    """A spot price above the other one is an error of some table, and nobody pays it."""
+    on_demand = machine.on_demand_usd_h or 0.0
+    return Offer(
+        cloud=cloud,
+        region=region,
+        zone=zone,
+        instance_type=machine.instance_type,
+        market=market,
+        price_usd_h=on_demand if market is Market.ON_DEMAND else min(spot_usd_h, on_demand),
+        on_demand_usd_h=on_demand,
+        gpu=machine.gpu,
+        gpu_count=machine.gpu_count,
+    )
+
+
+def affordable(offers: Sequence[Offer], want: Want) -> list[Offer]:
+    limit = want.price_max_usd_h
+    return [offer for offer in offers if limit is None or offer.price_usd_h <= limit]
 
 
 def wish_of(text: str) -> tuple[str, int]:

@@ -7,6 +7,13 @@ import os
 from pathlib import Path
 
 from outlast_orchestrator.core.errors import StoreError, UserError
+from outlast_orchestrator.store.engine import store_file
+
+
+def lock_store(url: str, pid: int) -> StoreLock | None:
+    """None for a store that several controllers may share. Raises UserError and StoreError."""
+    file = store_file(url)
+    return None if file is None else StoreLock(file, pid)
 
 
 class StoreLock:

@@ -10,9 +10,17 @@ import boto3  # type: ignore[import-untyped]
 import botocore.exceptions  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
-from outlast_orchestrator.core.errors import Denied, Invalid, ProviderError, Scope, ScopeKind, Transient
+from outlast_orchestrator.core.errors import (
+    Denied,
+    Invalid,
+    ProviderError,
+    Scope,
+    ScopeKind,
+    Transient,
+    call_scope,
+)
 from outlast_orchestrator.providers.aws.config import CLOUD, AwsConfig
-from outlast_orchestrator.providers.aws.errors import call_scope, from_call
+from outlast_orchestrator.providers.aws.errors import from_call
 
 CONNECT_TIMEOUT_S = 5
 READ_TIMEOUT_S = 60  # an instant fleet answers when it has its machines, or has not
@@ -81,10 +89,10 @@ def _refused(error: botocore.exceptions.ClientError) -> Refused:
 def _unreached(error: botocore.exceptions.BotoCoreError, op: str) -> ProviderError:
     account = Scope(ScopeKind.ACCOUNT, CLOUD)
     if isinstance(error, botocore.exceptions.ParamValidationError):
-        return Invalid(f"{op}: {error}", call_scope(op))
+        return Invalid(f"{op}: {error}", call_scope(CLOUD, op))
     if isinstance(error, _NO_CREDENTIALS):
         return Denied(f"no usable credentials for {CLOUD}: {error}", account)
-    return Transient(f"{op}: {error}", call_scope(op))
+    return Transient(f"{op}: {error}", call_scope(CLOUD, op))
 
 
 _NO_CREDENTIALS = (

@@ -16,6 +16,7 @@ from outlast_orchestrator.core.errors import (
     ScopeKind,
     Throttled,
     Transient,
+    call_scope,
 )
 from outlast_orchestrator.core.types import LaunchRequest, Market, Offer
 from outlast_orchestrator.providers.aws.config import CLOUD
@@ -106,23 +107,18 @@ _PLACEMENT = "spread placement group"
 _TYPE_WORDS = ("InstanceType", "instance type")
 
 
-def call_scope(op: str) -> Scope:
-    """Only this kind of call. The key starts like no pool's, so no pool is blocked with it."""
-    return Scope(ScopeKind.CALL, f"call/{CLOUD}/{op}")
-
-
 def from_call(code: str, message: str, op: str, region: str = "") -> ProviderError:
     """Of a call that is about no pool."""
     text = f"{code}: {message}"
     if code in THROTTLED:
-        return Throttled(text, call_scope(op))
+        return Throttled(text, call_scope(CLOUD, op))
     if code in DENIED:
         return _denied(code, text, op, region)
     if code in TRANSIENT or code == NO_SUCH_INSTANCE:
-        return Transient(text, call_scope(op))
+        return Transient(text, call_scope(CLOUD, op))
     if code.startswith(WRONG):
-        return Invalid(text, call_scope(op))
-    return Transient(text, call_scope(op), UNKNOWN_S)
+        return Invalid(text, call_scope(CLOUD, op))
+    return Transient(text, call_scope(CLOUD, op), UNKNOWN_S)
 
 
 def from_launch(code: str, message: str, request: LaunchRequest) -> ProviderError:
@@ -146,7 +142,7 @@ def from_launch(code: str, message: str, request: LaunchRequest) -> ProviderErro
     if code == MISMATCH:
         return Invalid(text, Scope(ScopeKind.REQUEST, request.token))
     if code in NO_SUCH_TEMPLATE or _PROFILE_IS_NEW in message:
-        return Transient(text, call_scope("launch"))  # made a moment ago, and not known everywhere yet
+        return Transient(text, call_scope(CLOUD, "launch"))  # made a moment ago, and not known everywhere yet
     if code in THROTTLED | DENIED | TRANSIENT:
         return from_call(code, message, "launch", offer.region)
     if code.startswith(WRONG):

@@ -5,56 +5,32 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from outlast_orchestrator.core.types import Market, Offer, Want
-from outlast_orchestrator.providers.aws.config import CLOUD, AwsConfig
-from outlast_orchestrator.providers.machines import Machine, fitting
+from outlast_orchestrator.providers.aws.config import CLOUD
+from outlast_orchestrator.providers.machines import Machine, affordable, offer_of
 
 # A spot price this near to the other one means that there is no spot market there at the moment.
 NO_MARKET_SHARE = 0.95
 Prices = Mapping[tuple[str, str], float]  # spot $/h by (zone, type)
 
 
-def wanted(machines: Sequence[Machine], want: Want, config: AwsConfig) -> list[Machine]:
-    """Types whose on-demand price is not known have no bound, and are left out."""
-    allowed = [m for m in machines if not config.instance_types or m.instance_type in config.instance_types]
-    return [machine for machine in fitting(allowed, want.gpus) if machine.on_demand_usd_h]
-
-
 def offers_in(
     region: str, zones: Sequence[str], machines: Sequence[Machine], want: Want, prices: Prices | None
 ) -> list[Offer]:
     """`prices` None: they could not be had, and the shipped ones have to do, in every zone."""
+    pools = [(machine, zone, _spot(zone, machine, prices)) for machine in machines for zone in zones]
     found = [
-        offer
-        for machine in machines
-        for zone in zones
+        offer_of(machine, CLOUD, region, zone, market, spot or 0.0)
+        for machine, zone, spot in pools
         for market in want.markets
-        if (offer := _offer(region, zone, machine, market, prices)) is not None
+        if market is Market.ON_DEMAND or spot is not None
     ]
-    limit = want.price_max_usd_h
-    return [offer for offer in found if limit is None or offer.price_usd_h <= limit]
+    return affordable(found, want)
 
 
-def _offer(region: str, zone: str, machine: Machine, market: Market, prices: Prices | None) -> Offer | None:
+def _spot(zone: str, machine: Machine, prices: Prices | None) -> float | None:
+    """None: no spot market for that type there. A zone without a price in the history does not offer it."""
     on_demand = machine.on_demand_usd_h or 0.0
-    price = on_demand if market is Market.ON_DEMAND else _spot(zone, machine, on_demand, prices)
-    if price is None:
-        return None
-    return Offer(
-        cloud=CLOUD,
-        region=region,
-        zone=zone,
-        instance_type=machine.instance_type,
-        market=market,
-        price_usd_h=price,
-        on_demand_usd_h=on_demand,
-        gpu=machine.gpu,
-        gpu_count=machine.gpu_count,
-    )
-
-
-def _spot(zone: str, machine: Machine, on_demand: float, prices: Prices | None) -> float | None:
-    """A zone without a price in the history does not offer that type."""
-    price = machine.spot_usd_h or on_demand if prices is None else prices.get((zone, machine.instance_type))
-    if price is None or (prices is not None and price >= NO_MARKET_SHARE * on_demand):
-        return None
-    return min(price, on_demand)
+    if prices is None:
+        return machine.spot_usd_h or on_demand
+    price = prices.get((zone, machine.instance_type))
+    return None if price is None or price >= NO_MARKET_SHARE * on_demand else price

@@ -13,10 +13,10 @@ from outlast_orchestrator.providers.aws.calls import Calls, Refused
 from outlast_orchestrator.providers.aws.config import CLOUD, AwsConfig, Region
 from outlast_orchestrator.providers.aws.errors import NO_SUCH_INSTANCE, from_call, from_launch
 from outlast_orchestrator.providers.aws.listing import seen_of
-from outlast_orchestrator.providers.aws.offers import offers_in, wanted
+from outlast_orchestrator.providers.aws.offers import offers_in
 from outlast_orchestrator.providers.aws.prices import SpotPrices
 from outlast_orchestrator.providers.aws.request import LAUNCH, OWNER, fleet_of, template_of
-from outlast_orchestrator.providers.machines import read_machines
+from outlast_orchestrator.providers.machines import read_machines, usable
 
 TEMPLATE_IS_THERE = "InvalidLaunchTemplateName.AlreadyExistsException"
 PAGE = 1000
@@ -45,7 +45,7 @@ class AwsProvider:
     def offers(self, want: Want) -> list[Offer]:
         if want.clouds and CLOUD not in want.clouds:
             return []
-        machines = wanted(self._machines, want, self._config)
+        machines = usable(self._machines, want, self._config.instance_types)
         found = []
         for name, region in self._config.regions.items():
             if not machines or (want.regions and name not in want.regions):

@@ -11,9 +11,9 @@ from google.api_core.client_options import ClientOptions
 from google.auth import exceptions as auth
 from google.cloud import compute_v1
 
-from outlast_orchestrator.core.errors import Denied, ProviderError, Scope, ScopeKind, Transient
+from outlast_orchestrator.core.errors import Denied, ProviderError, Scope, ScopeKind, Transient, call_scope
 from outlast_orchestrator.providers.gcp.config import CLOUD, GcpConfig
-from outlast_orchestrator.providers.gcp.errors import call_scope, from_call
+from outlast_orchestrator.providers.gcp.errors import from_call
 
 TIMEOUT_S = 30.0
 Answer = TypeVar("Answer")
@@ -78,7 +78,7 @@ def _guarded(op: str, call: Callable[[], Answer]) -> Answer:
 
 
 def _unreached(op: str, error: Exception) -> ProviderError:
-    return Transient(f"{op}: {error}", call_scope(op))
+    return Transient(f"{op}: {error}", call_scope(CLOUD, op))
 
 
 def _reason(error: api.GoogleAPICallError) -> str:

@@ -18,6 +18,7 @@ from outlast_orchestrator.core.errors import (
     ScopeKind,
     Throttled,
     Transient,
+    call_scope,
 )
 from outlast_orchestrator.core.types import LaunchRequest, Offer
 from outlast_orchestrator.providers.gcp.config import CLOUD
@@ -79,21 +80,16 @@ _METRIC = re.compile(r"[Qq]uota '?(?:metric )?'?([A-Z0-9_]+)'?")
 _SPOT_WORDS = "PREEMPTIBLE_"
 
 
-def call_scope(op: str) -> Scope:
-    """Only this kind of call. The key starts like no pool's, so no pool is blocked with it."""
-    return Scope(ScopeKind.CALL, f"call/{CLOUD}/{op}")
-
-
 def from_call(code: str, message: str, status: int, op: str) -> ProviderError:
     """Of a call that is about no pool. `code`: the reason, or "" where the answer has none."""
     text = _text(code, message, status)
     if code in THROTTLED or status == 429:  # a 403 is not always a lack of rights: the reason first
-        return Throttled(text, call_scope(op))
+        return Throttled(text, call_scope(CLOUD, op))
     if code in DENIED or status in (401, 403):
         return Denied(text, Scope(ScopeKind.ACCOUNT, CLOUD))
     if code in INVALID or status == 400:
-        return Invalid(text, call_scope(op))
-    return Transient(text, call_scope(op))
+        return Invalid(text, call_scope(CLOUD, op))
+    return Transient(text, call_scope(CLOUD, op))
 
 
 def from_launch(code: str, message: str, status: int, request: LaunchRequest) -> ProviderError:
@@ -111,7 +107,7 @@ def from_launch(code: str, message: str, status: int, request: LaunchRequest) ->
     if code in NOT_HERE or (status == 404 and not code):
         return _not_here(text, message, offer)
     if code in TRANSIENT:
-        return Transient(text, call_scope("launch"), TRY_AGAIN_S)
+        return Transient(text, call_scope(CLOUD, "launch"), TRY_AGAIN_S)
     if code in INVALID or (status == 400 and not code):
         return _invalid(text, message, offer)
     if code in THROTTLED | DENIED or status:

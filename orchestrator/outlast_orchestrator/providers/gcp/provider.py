@@ -137,4 +137,7 @@ class GcpProvider:
         while operation.status.name != "DONE" and self._clock.monotonic_s() < end_s:
             operation = self._calls.ask("launch", OPERATIONS, "wait", wanted, ONE_WAIT_S)
         for error in operation.error.errors:
+            if error.code in EXISTS:
+                self._compare(request)
+                return
             raise from_launch(error.code, error.message, 0, request)

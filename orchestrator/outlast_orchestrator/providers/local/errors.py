@@ -12,6 +12,7 @@ from outlast_orchestrator.core.errors import (
     ScopeKind,
     Throttled,
     Transient,
+    call_scope,
 )
 from outlast_orchestrator.core.types import LaunchRequest
 from outlast_orchestrator.providers.local.client import CallRefused, Unreachable
@@ -28,22 +29,17 @@ from outlast_orchestrator.providers.local.refusals import (
 AUTH_FAILURE = "AuthFailure"
 
 
-def call_scope(op: str) -> Scope:
-    """Only this kind of call. The key starts like no pool's, so no pool is blocked with it."""
-    return Scope(ScopeKind.CALL, f"call/{CLOUD}/{op}")
-
-
 def from_call(error: CallRefused | Unreachable, op: str) -> ProviderError:
     """Of a call that is about no pool."""
     if isinstance(error, Unreachable):
-        return Transient(str(error), call_scope(op))
+        return Transient(str(error), call_scope(CLOUD, op))
     if error.code == THROTTLED:
-        return Throttled(str(error), call_scope(op))
+        return Throttled(str(error), call_scope(CLOUD, op))
     if error.code in (DENIED, AUTH_FAILURE):
         return Denied(str(error), Scope(ScopeKind.ACCOUNT, CLOUD))
     if error.code == INVALID:
-        return Invalid(str(error), call_scope(op))
-    return Transient(str(error), call_scope(op))
+        return Invalid(str(error), call_scope(CLOUD, op))
+    return Transient(str(error), call_scope(CLOUD, op))
 
 
 def from_launch(error: CallRefused | Unreachable, request: LaunchRequest) -> ProviderError:

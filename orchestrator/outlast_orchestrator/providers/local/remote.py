@@ -12,12 +12,13 @@ from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from outlast.protocol.codec import dump
-from outlast_orchestrator.core.errors import Transient
+from outlast_orchestrator.core.errors import Transient, call_scope
 from outlast_orchestrator.core.ports import AgentConfig, Clock
 from outlast_orchestrator.core.types import Instance
 from outlast_orchestrator.providers.local.client import CallRefused, Client, Unreachable
+from outlast_orchestrator.providers.local.config import CLOUD
 from outlast_orchestrator.providers.local.control import address_of
-from outlast_orchestrator.providers.local.errors import call_scope, from_call
+from outlast_orchestrator.providers.local.errors import from_call
 
 FOLDER = "outlast"  # below the instance's home: the agent's own place
 CONFIG_FILE = f"{FOLDER}/agent.json"
@@ -60,7 +61,7 @@ class LocalRemote:
             )
             if ran["code"]:
                 text = f"{seen['id']}: the agent's config can't be written: {ran['stderr'].strip()}"
-                raise Transient(text, call_scope("install"))
+                raise Transient(text, call_scope(CLOUD, "install"))
             self._client.call(
                 "start",
                 instance=seen["id"],
@@ -79,7 +80,7 @@ class LocalRemote:
                 found: dict[str, Any] = one
                 return found
         text = f"the instance {instance.id or instance.launch_id} is not listed in {offer.region}"
-        raise Transient(text, call_scope("install"))
+        raise Transient(text, call_scope(CLOUD, "install"))
 
 
 def relayed(url: str, port: int) -> str:
