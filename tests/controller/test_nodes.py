@@ -91,6 +91,7 @@ def test_a_closed_connection_shows_at_once_and_a_word_takes_it_back(
     nodes.receive(report())
     nodes.connected("l1")
     woken.clear()
+    assert not nodes.heard()["l1"].closed
     nodes.disconnected("l1")
     assert nodes.heard()["l1"].closed
     assert woken

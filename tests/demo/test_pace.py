@@ -1,0 +1,42 @@
+"""The demo's training waits for the demo: it can't end before the last fault, and hurries after it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from outlast_orchestrator.demo import stage
+
+TRAIN = Path(stage.__file__).parent / "job" / "train.py"
+PLAY_S = 120.0  # what the faults take on a crowded machine, besides the steps that they wait for
+
+
+def train(monkeypatch: pytest.MonkeyPatch, faults_to_come: str) -> ModuleType:
+    monkeypatch.setenv("DEMO_FAULTS_TO_COME", faults_to_come)
+    spec = importlib.util.spec_from_file_location("demo_train", TRAIN)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_while_faults_are_to_come_it_is_slow_and_slowest_at_its_end(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    mark = tmp_path / "faults-to-come"
+    module = train(monkeypatch, str(mark))
+    mark.touch()
+    pace = [module.step_s_min(step) for step in range(module.STEPS)]
+    assert pace == sorted(pace)
+    assert 0 < pace[0] < pace[-1]
+    assert sum(pace) > PLAY_S
+    mark.unlink()
+    assert {module.step_s_min(step) for step in range(module.STEPS)} == {0.0}
+
+
+def test_undisturbed_it_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert train(monkeypatch, "").step_s_min(179) == 0.0
