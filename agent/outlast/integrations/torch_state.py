@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import platform
 import sys
@@ -30,10 +31,11 @@ def shelf(
     def keep(name: str, tensor: torch.Tensor) -> tuple[str, list[int] | None]:
         home = spread if is_spread(tensor) else tensors
         _refuse(name, tensor, spread=home is spread)
-        strides = None if home is spread else _strides(tensor)
+        shape, stride = tensor.shape, tensor.stride()
+        strides = None if home is spread else _strides(shape, stride)
         at = address(tensor)
         turned = home is tensors and tensor.is_neg()  # the imaginary part of a conjugate: the same memory
-        same = (at, tensor.dtype, tensor.shape, tensor.stride(), turned)
+        same = (at, tensor.dtype, shape, stride, turned)
         if at and same in names:
             return names[same], strides
         while name in tensors or name in spread:
@@ -45,16 +47,17 @@ def shelf(
     return TensorShelf(lambda value: isinstance(value, torch.Tensor), keep, pickled)
 
 
-def _strides(tensor: torch.Tensor) -> list[int] | None:
+@functools.lru_cache(4096)  # a state has few shapes and many tensors, and the training waits
+def _strides(shape: torch.Size, stride: tuple[int, ...]) -> list[int] | None:
     """Of one that fills its memory in another order (channels last): fused optimizers go by that order.
 
     None: in the order of its shape. A view with gaps, or over itself, comes back so, too.
     """
-    if not tensor.numel() or (tensor.is_contiguous() and 1 not in tensor.shape):
+    if 0 in shape:
         return None
-    strides = list(tensor.stride())
-    plain = strides == list(torch.empty(tensor.shape, device="meta").stride())
-    return None if plain or not _dense(tensor.shape, strides) else strides
+    strides = list(stride)
+    plain = strides == list(torch.empty(shape, device="meta").stride())
+    return None if plain or not _dense(shape, strides) else strides
 
 
 def _dense(shape: torch.Size, strides: list[int]) -> bool:
@@ -94,7 +97,7 @@ def frozen_addresses(objects: Iterable[Any]) -> set[int]:
 def _refuse(name: str, tensor: torch.Tensor, *, spread: bool) -> None:
     plain = spread or type(tensor) in PLAIN
     if plain and tensor.layout == torch.strided and tensor.dtype in DTYPES:
-        if tensor.device.type != "meta":
+        if not tensor.is_meta:
             return
         why = "a tensor without values (meta device)"
     elif not plain:
