@@ -125,6 +125,43 @@ def test_a_suspended_controller_makes_nobody_silent(stage: Stage) -> None:
     assert machine(stage).absent_s == ()
 
 
+def test_a_tick_that_takes_long_does_not_look_like_a_suspended_controller(stage: Stage) -> None:
+    def decide(_view: JobView) -> Decision:
+        stage.clock.forward(0.05)
+        return Decision((), "")
+
+    for number in range(2, 302):
+        stage.submit(job_id=f"j{number}")
+        stage.decisions[f"j{number}"] = decide
+    stage.settle()
+    stage.nodes.receive(report())
+    stage.tick(2)
+    heard = machine(stage).heard
+    assert heard is not None
+    assert heard.silent_s > 12.0
+    assert stage.clock.monotonic_s() - heard.life_s < 50.0
+
+
+def test_in_long_ticks_the_bucket_still_speaks_for_a_node_that_the_api_does_not_hear(stage: Stage) -> None:
+    def decide(_view: JobView) -> Decision:
+        stage.clock.forward(0.05)
+        stage.write_status(KEY, report(seq=int(stage.clock.monotonic_s() * 100)))
+        return Decision((), "")
+
+    for number in range(2, 302):
+        stage.submit(job_id=f"j{number}")
+        stage.decisions[f"j{number}"] = decide
+    stage.settle()
+    stage.nodes.receive(report())
+    worst_s = 0.0
+    for _ in range(8):
+        stage.tick(1)
+        heard = machine(stage).heard
+        assert heard is not None
+        worst_s = max(worst_s, heard.silent_s)
+    assert worst_s < 20.0
+
+
 def test_silence_stops_growing_while_the_bucket_can_not_be_read(stage: Stage) -> None:
     stage.settle()
     stage.nodes.receive(report())

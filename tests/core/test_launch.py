@@ -33,6 +33,7 @@ from outlast_orchestrator.core.actions import (
     Decision,
     Install,
     Launch,
+    ReadPointer,
     Save,
     TakeGeneration,
 )
@@ -93,6 +94,19 @@ def test_nothing_is_planned_before_the_pointer_was_read() -> None:
     assert not actions(decision, TakeGeneration)
     unreadable = decided(view(pointer=PointerSeen(NOW_S - 1, None, "bucket: 503"), done=answered(1)))
     assert not actions(unreadable, Launch)
+
+
+@pytest.mark.parametrize(
+    ("age_s", "arrived", "fresh"), [(4, False, True), (6, False, False), (50, True, True), (70, True, False)]
+)
+def test_where_looks_are_far_apart_what_arrived_since_the_last_one_is_fresh(
+    age_s: float, arrived: bool, fresh: bool
+) -> None:
+    """With very many jobs a tick takes longer than a reading stays "just now": a job would never start."""
+    done = (CallDone(Call(CallKind.POINTER, "j1")),) if arrived else ()
+    decision = decided(view(pointer=PointerSeen(NOW_S - age_s, None, ""), done=done))
+    assert bool(actions(decision, TakeGeneration)) == fresh
+    assert bool(actions(decision, ReadPointer)) or fresh
 
 
 def launching(asked: Asked, **more: Any) -> InstanceView:

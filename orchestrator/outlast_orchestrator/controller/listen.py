@@ -1,7 +1,8 @@
 """Hears the nodes: over the API, and for those that are quiet through their status objects in the bucket.
 
 Silence may end a job's attempt, so it grows only while this controller could have heard: the process was
-running, and the job's bucket was read not long ago without a change in it.
+running, and the job's bucket was read not long ago without a change in it. A long pause means that it was
+not running; so a tick that has very much to do counts its time in pieces.
 """
 
 from __future__ import annotations
@@ -18,6 +19,9 @@ from outlast_orchestrator.core.ports import Clock, Nodes
 from outlast_orchestrator.core.types import Attempt, Instance, Job
 from outlast_orchestrator.core.view import Heard
 
+PIECE_S = 1.0
+READ_FRESH_MAX_S = 30.0  # of a reading that came since the tick before, however long ago that was
+
 AttemptsByJob = Mapping[str, Sequence[Attempt]]
 InstancesByJob = Mapping[str, Sequence[Instance]]
 
@@ -29,16 +33,25 @@ class Ears:
         self._nodes = nodes
         self._looks = looks
         self._rhythm = rhythm
-        self._last_s: float | None = None
+        self._last_s: float | None = None  # up to when silence was counted
+        self._active: Sequence[Job] = ()  # as of this tick
+        self._instances: InstancesByJob = {}
+        self._listened_s = (0.0, 0.0)  # when the tick before began to listen, and this one
+
+    def pass_time(self) -> None:
+        """In the middle of a long tick."""
+        now_s = self._clock.monotonic_s()
+        if self._last_s is not None and now_s - self._last_s >= PIECE_S:
+            self._count(now_s)
 
     def listen(self, active: Sequence[Job], attempts: AttemptsByJob, instances: InstancesByJob) -> None:
         """Once a tick: takes in status objects, lets silence grow, asks for more status objects."""
         now_s = self._clock.monotonic_s()
         for job in active:
             self._read_news(job, instances.get(job.id, ()))
-        heard = self._nodes.heard()
-        unreadable = self._grow(active, instances, heard, now_s)
-        self._nodes.account(True, unreadable)
+        self._active, self._instances = active, instances
+        self._listened_s = (self._listened_s[1], now_s)
+        self._count(now_s)
         heard = self._nodes.heard()
         for job in active:
             self._ask(job, attempts.get(job.id, ()), instances.get(job.id, ()), heard, now_s)
@@ -64,20 +77,23 @@ class Ears:
             if is_sign_of_life(report, None if last is None else last.report, known_body):
                 self._nodes.sign_of_life(report.instance, report)
 
-    def _grow(
-        self, active: Sequence[Job], instances: InstancesByJob, heard: Mapping[str, Heard], now_s: float
-    ) -> set[str]:
-        """Silence of nodes that were never heard; returns those whose silence may not grow now."""
+    def _count(self, now_s: float) -> None:
+        """The time since it was counted last, as silence of those that could have been heard in it."""
         gap_s = 0.0 if self._last_s is None else now_s - self._last_s
         self._last_s = now_s
         if not 0.0 < gap_s <= self._rhythm.gap_max_s:
             gap_s = 0.0
+        self._nodes.account(True, self._grow(gap_s, now_s))
+
+    def _grow(self, gap_s: float, now_s: float) -> set[str]:
+        """Silence of nodes that were never heard; returns those whose silence may not grow now."""
+        heard = self._nodes.heard()
         unreadable: set[str] = set()
-        for job in active:
+        for job in self._active:
             storage = self._world.storage(job.id)
             if storage.pointer_read and not storage.failing:
                 storage.listening_s += gap_s
-            for record in instances.get(job.id, ()):
+            for record in self._instances.get(job.id, ()):
                 machine = self._world.machine(record, now_s)
                 known = heard.get(record.launch_id)
                 silent_s = machine.unheard_s if known is None else known.silent_s
@@ -90,7 +106,13 @@ class Ears:
         return unreadable
 
     def _could_hear(self, storage: Storage, now_s: float) -> bool:
-        return not storage.failing and now_s - storage.status_read_s <= self._rhythm.status_fresh_s
+        if storage.failing:
+            return False
+        age_s = now_s - storage.status_read_s
+        if age_s <= self._rhythm.status_fresh_s:
+            return True
+        # Where ticks are long, nothing newer can have come.
+        return storage.status_read_s >= self._listened_s[0] and age_s <= READ_FRESH_MAX_S
 
     def _ask(
         self,

@@ -268,6 +268,8 @@ class Controller:
         reign = self._reign
         if self._lead() is not reign:
             raise Deposed("the leadership was lost in the middle of a tick")
+        if reign is not None:
+            reign.observer.pass_time()
 
     def _lost(self, why: str) -> None:
         """Nothing more is done, and nothing more is told to the nodes."""

@@ -135,6 +135,10 @@ class Observer:
         self._limits_of = {}
         return snapshot
 
+    def pass_time(self) -> None:
+        """In the middle of a long tick: so that it does not look as if this process had stood still."""
+        self._ears.pass_time()
+
     def _snapshot(self) -> Snapshot:
         rows = self._store.rows()
         if self._last is None or self._last[0] is not rows:

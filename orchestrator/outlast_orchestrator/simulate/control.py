@@ -65,7 +65,7 @@ TICK_MIN_S = 20.0
 WATCH_S = 60.0  # how often who does not lead looks whether it may
 LEADER_TTL_S = 300.0
 SKEWS_S = (0.0, 0.0, -3600.0, 3600.0)  # of one controller's wall clock
-WAIT_MIN_S = 2.0  # a burst of news is one tick
+PAUSE_S = 2.0  # a burst of news is one tick
 
 
 class SimCalls:
@@ -121,10 +121,11 @@ class Reading:
 
 @dataclass
 class Variation:
-    """What a test may swap in the real code: pure functions, and the port to the cloud."""
+    """What a test may swap in the real code: pure functions, the port to the cloud, the controller's pace."""
 
     decide: Decide = decide
     provider: Callable[[Provider], Provider] = lambda provider: provider
+    pause_s: float = PAUSE_S  # between two ticks at least: with very many jobs they lie far apart
 
 
 @dataclass
@@ -171,7 +172,7 @@ class ControlRoom:
         while True:
             wait_s = controller.tick()
             alarm.get(max(wait_s, TICK_MIN_S if controller.leading() else WATCH_S))
-            runtime.sleep(WAIT_MIN_S)
+            runtime.sleep(self.variation.pause_s)
             while alarm.get(0.0) is not None:
                 pass
 

@@ -19,6 +19,7 @@ from outlast_orchestrator.core.types import OVER, Attempt, AttemptPhase, JobStat
 from outlast_orchestrator.core.view import CallKind, InstanceView
 
 FRESH_S = 5.0
+ARRIVED_FRESH_S = 60.0
 ROUTINE_READ_S = 30.0
 BUSY_READ_S = 1.0
 BEFORE_TRAINING = (AgentState.WAITING, AgentState.RESTORING)
@@ -49,11 +50,16 @@ def pointer_runs(sheet: Sheet, attempt: Attempt) -> bool:
 
 
 def pointer_is_fresh(sheet: Sheet) -> bool:
-    """Read just now, and after the newest wish; else it is asked for, and what can't be undone waits."""
+    """Read just now, and after the newest wish; else it is asked for, and what can't be undone waits.
+
+    With very many jobs two looks at one lie further apart than "just now": what has arrived since the last
+    look is as new as any reading will ever be, and waiting for a newer one would be waiting for ever.
+    """
     view = sheet.view
     age_s = view.now_s - view.pointer.begun_s
     older_than_the_wish = 0.0 <= view.now_at - sheet.progress.wish_at < age_s
-    if age_s <= FRESH_S and not older_than_the_wish:
+    arrived = any(done.call.kind is CallKind.POINTER for done in view.done)
+    if age_s <= (ARRIVED_FRESH_S if arrived else FRESH_S) and not older_than_the_wish:
         return True
     sheet.call(ReadPointer(view.job.id))
     sheet.wake_in(0.2)
