@@ -36,6 +36,7 @@ from outlast_orchestrator.core.view import Limits, Seen
 from outlast_orchestrator.policies import POLICIES
 from outlast_orchestrator.remote.deadman import Deadman, user_data
 from outlast_orchestrator.settings import FILE, Settings, load_settings
+from outlast_orchestrator.storage.kept import KeptBuckets
 from outlast_orchestrator.store.backup import Contents, Stamp, back_up
 from outlast_orchestrator.store.db import SqlStore, open_store
 from outlast_orchestrator.store.lock import lock_store
@@ -112,6 +113,7 @@ class Server:
         self._calls = ThreadCalls(self._clock, self._alarm.set)
         self._due = Due(self._alarm.set)
         self._clouds: dict[str, Cloud] = {}
+        self._buckets = KeptBuckets(self._clock)
         self._api = ApiServer(create_app(self._services()), self._listen())
         api_url = settings.api_url or self._api.url
         configured = WITHOUT_ACCOUNT if settings.providers is None else settings.providers
@@ -129,7 +131,7 @@ class Server:
             nodes=self._nodes,
             clock=self._clock,
             wake=self._alarm.set,
-            buckets=open_bucket,
+            buckets=self._buckets,
             storage=self._settings.storage_url,
             offers=self._offers,
             policies=POLICIES,
@@ -148,7 +150,7 @@ class Server:
             store=self._store,
             nodes=self._nodes,
             calls=self._calls,
-            pointers=BucketPointers(open_bucket, self._clock),
+            pointers=BucketPointers(self._buckets, self._clock),
             providers={name: cloud.provider for name, cloud in self._clouds.items()},
             remotes={name: cloud.remote for name, cloud in self._clouds.items()},
             decide=decide,

@@ -27,6 +27,7 @@ class FleetCloud:
         self._call_s = call_s
         self._lock = threading.Lock()
         self._machines: dict[str, Seen] = {}  # by token
+        self._tokens: dict[str, list[str]] = {}  # by launch id
         self.asked_s: dict[str, float] = {}  # token → when its launch call came in first
         self.ended: Callable[[str], None] = lambda launch_id: None
         self.launches: Counter[str] = Counter()  # by job: machines that were made
@@ -42,6 +43,7 @@ class FleetCloud:
             self.asked_s[request.token] = now_s
             self.launches[request.job] += 1
             self._machines[request.token] = _seen(request)
+            self._tokens.setdefault(request.launch_id, []).append(request.token)
         time.sleep(self._call_s)
 
     def regions(self) -> list[str]:
@@ -63,8 +65,9 @@ class FleetCloud:
 
     def end(self, launch_id: str, proof: EndProof = EndProof.INTERRUPTED) -> None:
         with self._lock:
-            for token, seen in self._machines.items():
-                if seen.launch_id == launch_id and seen.state is not CloudState.ENDED:
+            for token in self._tokens.get(launch_id, ()):
+                seen = self._machines[token]
+                if seen.state is not CloudState.ENDED:
                     self._machines[token] = replace(
                         seen, state=CloudState.ENDED, end=proof, ended_at=time.time()
                     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import threading
 import time
 from collections import Counter
@@ -38,6 +39,8 @@ from outlast_orchestrator.web.serve import ApiServer, Listen
 KEY = b"k" * 32
 STORAGE = "s3://fleet"
 LOOK_EVERY_S = 0.1
+LOOK_SHARE = 20  # the time between two looks, in times of what a look took: it is the controller's core
+TELL_EVERY_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -192,10 +195,16 @@ class Rig:
 
     def wait(self, what: str, test: Callable[[], bool], limit_s: float) -> float:
         """Seconds until it was so. Raises TimeoutError."""
-        begun_s = time.monotonic()
+        begun_s = told_s = looked_s = time.monotonic()
         while not test():
             assert not self.fleet.problem, self.fleet.problem
-            if time.monotonic() - begun_s > limit_s:
+            now_s = time.monotonic()
+            if now_s - begun_s > limit_s:
                 raise TimeoutError(f"not within {limit_s:.0f} s: {what}; states: {self.states()}")
-            time.sleep(LOOK_EVERY_S)
+            if now_s - told_s > TELL_EVERY_S:
+                told_s = now_s
+                states = ", ".join(f"{state.value} {count}" for state, count in self.states().items())
+                sys.stderr.write(f"{now_s - begun_s:.0f} s, until {what}: {states}\n")
+            time.sleep(max(LOOK_EVERY_S, LOOK_SHARE * (now_s - looked_s)))
+            looked_s = time.monotonic()
         return time.monotonic() - begun_s

@@ -13,7 +13,7 @@ from outlast.bucket.folder import FolderBucket
 from outlast.bucket.keys import TooBig, check_key
 from outlast.ports import Blob, Bucket, Denied, ObjectInfo, Source
 
-__all__ = ["TooBig", "check_key", "check_url", "open_bucket", "scoped"]
+__all__ = ["TooBig", "check_key", "check_url", "narrowed", "open_bucket", "scoped"]
 
 _OTHER_NAMES = {"azure": "az", "abfs": "az", "abfss": "az", "gcs": "gs", "s3a": "s3"}
 _KINDS = f"{s3.EXAMPLE}, {gcs.EXAMPLE}, {blobs.EXAMPLE} or file:///absolute/path"
@@ -31,9 +31,9 @@ def open_bucket(url: str, prefix: str = "", options: Mapping[str, str] = Mapping
     """
     folder = _folder(url)
     if folder:
-        return _narrow(FolderBucket(folder), prefix)
+        return narrowed(FolderBucket(folder), prefix)
     address, opener = _address(url, split(url).scheme)
-    return _narrow(opener(address, options), _joined(address.prefix, prefix))
+    return narrowed(opener(address, options), _joined(address.prefix, prefix))
 
 
 def check_url(url: str) -> None:
@@ -73,8 +73,8 @@ def _joined(path: str, prefix: str) -> str:
     return f"{base}/{prefix}" if base else prefix
 
 
-def _narrow(bucket: Bucket, prefix: str) -> Bucket:
-    """Raises ValueError for a prefix that no key may have."""
+def narrowed(bucket: Bucket, prefix: str) -> Bucket:
+    """The same bucket seen from `prefix`, if there is one. Raises ValueError for one that no key may have."""
     try:
         return scoped(bucket, prefix) if prefix.strip("/") else bucket
     except Denied as error:

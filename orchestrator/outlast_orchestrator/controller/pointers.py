@@ -19,7 +19,7 @@ HOLDER = "restart"
 
 
 class BucketPointers:
-    """Implements `core.ports.Pointers`. Safe from any thread: a bucket is opened for each call.
+    """Implements `core.ports.Pointers`. Safe from any thread.
 
     `open_bucket` (storage URL, prefix) raises ValueError for a URL that names no bucket.
     """
