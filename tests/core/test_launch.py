@@ -98,7 +98,7 @@ def test_nothing_is_planned_before_the_pointer_was_read() -> None:
 
 @pytest.mark.parametrize(
     ("age_s", "arrived", "fresh"),
-    [(4, False, True), (6, False, False), (290, True, True), (310, True, False)],
+    [(4, False, True), (6, False, False), (55, True, True), (65, True, False)],
 )
 def test_where_looks_are_far_apart_what_arrived_since_the_last_one_is_fresh(
     age_s: float, arrived: bool, fresh: bool

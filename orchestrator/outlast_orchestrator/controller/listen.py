@@ -19,7 +19,7 @@ from outlast_orchestrator.core.ports import Clock, Nodes
 from outlast_orchestrator.core.types import Attempt, Instance, Job
 from outlast_orchestrator.core.view import Heard
 
-PIECE_S = 1.0
+PIECE_S = 2.0
 READ_FRESH_MAX_S = 30.0  # of a reading that came since the tick before, however long ago that was
 
 AttemptsByJob = Mapping[str, Sequence[Attempt]]

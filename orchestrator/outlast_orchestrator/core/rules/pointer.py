@@ -19,7 +19,7 @@ from outlast_orchestrator.core.types import OVER, Attempt, AttemptPhase, JobStat
 from outlast_orchestrator.core.view import CallKind, InstanceView
 
 FRESH_S = 5.0
-ARRIVED_FRESH_S = 300.0
+ARRIVED_FRESH_S = 60.0
 ROUTINE_READ_S = 30.0
 BUSY_READ_S = 1.0
 BEFORE_TRAINING = (AgentState.WAITING, AgentState.RESTORING)
