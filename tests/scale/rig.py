@@ -39,6 +39,7 @@ from outlast_orchestrator.web.serve import ApiServer, Listen
 KEY = b"k" * 32
 STORAGE = "s3://fleet"
 LOOK_EVERY_S = 0.1
+LOOK_EVERY_MAX_S = 3.0
 LOOK_SHARE = 20  # the time between two looks, in times of what a look took: it is the controller's core
 TELL_EVERY_S = 20.0
 
@@ -205,6 +206,6 @@ class Rig:
                 told_s = now_s
                 states = ", ".join(f"{state.value} {count}" for state, count in self.states().items())
                 sys.stderr.write(f"{now_s - begun_s:.0f} s, until {what}: {states}\n")
-            time.sleep(max(LOOK_EVERY_S, LOOK_SHARE * (now_s - looked_s)))
+            time.sleep(min(max(LOOK_EVERY_S, LOOK_SHARE * (now_s - looked_s)), LOOK_EVERY_MAX_S))
             looked_s = time.monotonic()
         return time.monotonic() - begun_s

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import ctypes
-import os
 from collections.abc import Callable, Mapping
 
 import torch
 
+from outlast.integrations.torch_copying import Pair, copy_all, copy_together, crowded
 from outlast.training import CheckpointError
 from outlast.writing.arena import Arena
 from outlast.writing.layout import FileLayout, TensorSpec, spread
-from outlast.writing.memory import move_all
 from outlast.writing.plan import PlannedFile, up_to_block
 
 DTYPES = {
@@ -21,21 +20,14 @@ DTYPES = {
 }  # fmt: skip
 TRAINED = "tensors"
 FROZEN = "frozen"  # groups begin with this word or the one above
-CROWDED = 1.5  # runnable processes for each core
-
-
-def _crowded() -> bool:
-    """torch copies fastest, but its threads wait for each other after every tensor: where other processes
-    want the cores, each wait may be a time slice, and a copy takes five times as long (measured)."""
-    return os.getloadavg()[0] > CROWDED * (os.cpu_count() or 1)
 
 
 class Staging:
     """Keeps the layout and its views from save to save, as long as names, types and shapes are the same."""
 
-    def __init__(self, arena: Arena, crowded: Callable[[], bool] | None = None) -> None:
+    def __init__(self, arena: Arena, by_bytes: Callable[[], bool] = crowded) -> None:
         self._arena = arena
-        self._crowded = crowded or _crowded
+        self._by_bytes = by_bytes
         self._key: list[tuple[object, ...]] = []
         self._layouts: tuple[FileLayout, ...] = ()
         self._files: tuple[PlannedFile, ...] = ()
@@ -93,26 +85,23 @@ class Staging:
             at += up_to_block(layout.size)
         self._files = tuple(files)
 
-    def _copy(self, pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    def _copy(self, pairs: list[Pair]) -> None:
         on_gpu, straight, rest = [], [], []
-        crowded = self._crowded()
         for pair in pairs:
             tensor = pair[1]
             if tensor.is_cuda:
                 on_gpu.append(pair)
-            elif crowded and tensor.is_contiguous() and tensor.device.type == "cpu" and not tensor.is_neg():
+            elif tensor.is_contiguous() and tensor.device.type == "cpu":
                 straight.append(pair)
             else:
                 rest.append(pair)
-        with torch.no_grad():
-            if on_gpu:
+        if on_gpu:
+            with torch.no_grad():
                 self._copy_from_gpu(on_gpu)
-            if rest:
-                torch._foreach_copy_([to for to, _ in rest], [tensor for _, tensor in rest])
-        moves = [(to.data_ptr(), tensor.data_ptr(), to.nbytes) for to, tensor in straight]
-        move_all(moves, torch.get_num_threads())
+        copy_together(rest)
+        copy_all(straight, by_bytes=self._by_bytes())
 
-    def _copy_from_gpu(self, pairs: list[tuple[torch.Tensor, torch.Tensor]]) -> None:
+    def _copy_from_gpu(self, pairs: list[Pair]) -> None:
         """Never run on a GPU so far. Pinned, so that the copies run at the speed of the bus, on a stream of
         their own behind what the training has queued; on return all bytes have arrived."""
         self._pin()
