@@ -14,8 +14,8 @@ from outlast_orchestrator.simulate.plan import SIZES
 from outlast_orchestrator.simulate.world import World
 
 SHORT_SEEDS = int(os.environ.get("OUTLAST_SHORT_SEEDS", "2000"))
-DAY_SEEDS = int(os.environ.get("OUTLAST_DAY_SEEDS", "120"))
-GANG_SEEDS = int(os.environ.get("OUTLAST_GANG_SEEDS", "60"))
+DAY_SEEDS = int(os.environ.get("OUTLAST_DAY_SEEDS", "50"))
+GANG_SEEDS = int(os.environ.get("OUTLAST_GANG_SEEDS", "40"))
 GANG_CHUNK = 10
 SHORT_CHUNK = 50  # seeds of one test: small enough that the workers end together
 DAY_CHUNK = 10

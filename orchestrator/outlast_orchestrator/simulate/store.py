@@ -60,6 +60,7 @@ class MemoryStore:
         self._progress: dict[str, Progress] = {}
         self._attempts: dict[tuple[str, int], Attempt] = {}
         self._open: list[Attempt] | None = None  # as `open_attempts` found them, until one changes
+        self._rows: Rows | None = None  # as `rows` found them, until something changes
         self._instances: dict[str, Instance] = {}
         self._blocks: dict[str, Block] = {}
         self._marks: dict[tuple[str, str], int] = {}
@@ -126,7 +127,7 @@ class MemoryStore:
         """
         self._term, self._beat = Term(old.term, ""), 0
         self._watched.clear()
-        self._open = None
+        self._open = self._rows = None
         self._jobs, self._attempts, self._instances = (
             dict(old.jobs), dict(old.attempts), dict(old.instances),
         )  # fmt: skip
@@ -144,6 +145,7 @@ class MemoryStore:
     ) -> None:
         self._touched("commit")
         self._check(term)
+        self._rows = None
         for row in rows:
             self._put(row)
         for scope in unblock:
@@ -174,9 +176,13 @@ class MemoryStore:
         return stored
 
     def rows(self) -> Rows:
-        attempts, instances = self.open_attempts(), self.instances(gone=False)
-        jobs, progress, blocks = self.jobs(), self.progress(), self.blocks()
-        return Rows(jobs, progress, attempts, instances, blocks, self.damaged())
+        """The very same as long as nothing was committed, as the real store gives them."""
+        self._touched("")
+        if self._rows is None:
+            living = [row for row in self._instances.values() if row.phase is not InstancePhase.GONE]
+            tables = (list(self._jobs.values()), list(self._progress.values()), self._open_ones(), living)
+            self._rows = Rows(*tables, list(self._blocks.values()), self.damaged())
+        return self._rows
 
     def progress(self) -> list[Progress]:
         self._touched("")
@@ -188,6 +194,9 @@ class MemoryStore:
 
     def open_attempts(self) -> list[Attempt]:
         self._touched("")
+        return self._open_ones()
+
+    def _open_ones(self) -> list[Attempt]:
         if self._open is None:
             rows = [row for _, row in sorted(self._attempts.items())]
             newest = {row.job: row.generation for row in rows if not row.open}
@@ -233,7 +242,7 @@ class MemoryStore:
                 raise UserError(
                     f"a job called {job.name!r} is not over yet: choose another name, or cancel it"
                 )
-        self._jobs[job.id] = job
+        self._jobs[job.id], self._rows = job, None
         self._wrote((job,), (self._log(event),))
 
     def wish(self, job: Job, event: Event) -> None:
@@ -241,7 +250,7 @@ class MemoryStore:
         known = self._jobs.get(job.id)
         if known is None or job.wanted_number <= known.wanted_number:
             raise StoreError(f"job {job.name!r} was changed by somebody else meanwhile: look again")
-        self._jobs[job.id] = job
+        self._jobs[job.id], self._rows = job, None
         self._wrote((job,), (self._log(event),))
 
     def jobs(self) -> list[Job]:
