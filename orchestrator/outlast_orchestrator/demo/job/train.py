@@ -119,11 +119,14 @@ def track(kind: str, **values: Any) -> None:
 def step_s_min(step: int) -> float:
     """So short a training would end before the last fault: until that was played it is slow, most at its end.
 
-    `DEMO_FAULTS_TO_COME` names a file that is there until then. Time is no part of the result.
+    Slow, too, in the step after a save: a busy machine needs a while to upload it, and one of the faults
+    comes in the middle of that. `DEMO_FAULTS_TO_COME` names a file that is there until then. Time is no
+    part of the result.
     """
     if not FAULTS_TO_COME or not os.path.exists(FAULTS_TO_COME):
         return 0.0
-    return STEP_S_MIN if step < STEPS * 2 // 3 else LATE_STEP_S_MIN
+    late = step >= STEPS * 2 // 3 or step % SAVE_EVERY == 0
+    return LATE_STEP_S_MIN if late else STEP_S_MIN
 
 
 def finish(model: nn.Module) -> None:
@@ -154,8 +157,8 @@ def main() -> None:
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
         optimizer.step()
-        track("step", step=step, loss=loss.item(), state=state_hash(model, optimizer))
         time.sleep(max(0.0, step_s_min(step) - (time.monotonic() - begun)))
+        track("step", step=step, loss=loss.item(), state=state_hash(model, optimizer))
         if (step + 1) % 10 == 0:
             print(f"step {step} of {STEPS}: loss {loss.item():.4f}", flush=True)
         checkpointer.step(step, loss=loss.item())
