@@ -114,17 +114,14 @@ class MemoryStore:
     # backups
 
     def backup(self) -> Backup:
+        number = 0 if self._term is None else self._term.number
         return Backup(
-            0 if self._term is None else self._term.number,
-            dict(self._jobs), dict(self._progress), dict(self._attempts), dict(self._instances),
+            number, dict(self._jobs), dict(self._progress), dict(self._attempts), dict(self._instances),
             dict(self._blocks), dict(self._marks), list(self._events), dict(self._tokens),
         )  # fmt: skip
 
     def restore(self, old: Backup) -> Committed:
-        """What was written since is lost; numbers of terms and events come again. Nobody leads.
-
-        Returns the rows that are there now.
-        """
+        """What was written since is lost; numbers come again, nobody leads. Returns what is there now."""
         self._term, self._beat = Term(old.term, ""), 0
         self._watched.clear()
         self._open = self._rows = None
@@ -135,8 +132,8 @@ class MemoryStore:
         self._blocks, self._marks, self._tokens = dict(old.blocks), dict(old.marks), dict(old.tokens)
         self._events = list(old.events)
         self._event_seq = max((event.seq for event in self._events), default=0)
-        rows: Committed = (*self._jobs.values(), *self._progress.values(), *self._attempts.values())
-        return (*rows, *self._instances.values())
+        tables = (self._jobs, self._progress, self._attempts, self._instances)
+        return tuple(row for table in tables for row in table.values())
 
     # the leader's rows
 
@@ -179,9 +176,9 @@ class MemoryStore:
         """The very same as long as nothing was committed, as the real store gives them."""
         self._touched("")
         if self._rows is None:
+            jobs, progress, blocks = self._jobs.values(), self._progress.values(), self._blocks.values()
             living = [row for row in self._instances.values() if row.phase is not InstancePhase.GONE]
-            tables = (list(self._jobs.values()), list(self._progress.values()), self._open_ones(), living)
-            self._rows = Rows(*tables, list(self._blocks.values()), self.damaged())
+            self._rows = Rows([*jobs], [*progress], self._open_ones(), living, [*blocks], self.damaged())
         return self._rows
 
     def progress(self) -> list[Progress]:
@@ -220,7 +217,7 @@ class MemoryStore:
 
     def fact_marks(self) -> dict[tuple[str, str], int]:
         self._touched("")
-        living = {row.launch_id for row in self._instances.values() if row.phase is not InstancePhase.GONE}
+        living = {one.launch_id for one in self._instances.values() if one.phase is not InstancePhase.GONE}
         return {key: until for key, until in self._marks.items() if key[0] in living}
 
     def forget_events(self, term: Term, before_at: float) -> int:
@@ -228,9 +225,8 @@ class MemoryStore:
         self._check(term)
         over = {job for job, row in self._progress.items() if row.state in OVER} | {""}
         kept = [event for event in self._events if event.at >= before_at or event.job not in over]
-        dropped = len(self._events) - len(kept)
-        self._events = kept
-        return dropped
+        self._events, before = kept, len(self._events)
+        return before - len(kept)
 
     # people's rows
 
@@ -261,7 +257,7 @@ class MemoryStore:
         self._touched("")
         if name_or_id in self._jobs:
             return self._jobs[name_or_id]
-        named = [job for job in self._jobs.values() if job.name == name_or_id]
+        named = (job for job in self._jobs.values() if job.name == name_or_id)
         return max(named, key=lambda job: job.created_at, default=None)
 
     # events and tokens
