@@ -6,7 +6,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from outlast.writing.layout import TensorSpec, spread
-from outlast.writing.memory import split
 
 
 @given(
@@ -30,20 +29,3 @@ def test_every_tensor_has_one_place_aligned_for_its_type(
             end += spec.size
         assert end == file.size
         assert len(file.tensors) == 1 or file.size - len(file.header) <= most
-
-
-@given(st.lists(st.integers(0, 1000)), st.integers(1, 8))
-@settings(max_examples=50, deadline=None)
-def test_shares_of_a_copy_are_even_and_whole(sizes: list[int], parts: int) -> None:
-    moves, at = [], 0
-    for size in sizes:
-        moves.append((at, at + 10_000_000, size))
-        at += size
-    shares = split(moves, parts)
-    assert len(shares) <= parts
-    pieces = [piece for share in shares for piece in share]
-    end = 0
-    for to, source, size in pieces:
-        assert (to, source) == (end, end + 10_000_000)
-        end += size
-    assert end == at

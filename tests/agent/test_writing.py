@@ -265,10 +265,16 @@ def test_a_request_is_answered_when_it_is_durable_and_not_before(tmp_path: Path)
     assert verify(Path(answer.path)).request == "r"
 
 
-@pytest.mark.parametrize("crowded", [True, False])
-def test_every_value_is_in_the_arena_whichever_way_it_was_copied(crowded: bool) -> None:
+def test_the_writer_lets_the_training_go_first(tmp_path: Path) -> None:
+    """Woken by what it is handed, it must not take the core from who handed it over."""
+    _, checkpointer = make(tmp_path)
+    checkpointer.save(0)
+    assert {os.sched_getscheduler(pid) for pid in writers()} == {os.SCHED_BATCH}
+
+
+def test_every_value_is_in_the_arena_however_it_lies_in_memory() -> None:
     arena = Arena()
-    staging = Staging(arena, lambda: crowded)
+    staging = Staging(arena)
     base = torch.randn(3000, 1100)
     tensors = {"whole": base, "turned": base.T, "part": base[7:9, ::3], "few": torch.tensor([True, False])}
     for _ in range(2):

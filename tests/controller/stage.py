@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.contracts.rows import OFFER, instance, job, progress
+from tests.contracts.rows import OFFER, attempt, instance, job, progress
 from tests.fakes.hand_clock import HandClock
 
 from outlast.protocol.codec import dump
@@ -26,6 +26,7 @@ from outlast_orchestrator.core.view import (
     Call,
     CallDone,
     CloudState,
+    InstanceView,
     JobView,
     Limits,
     RegionListing,
@@ -246,3 +247,16 @@ class Stage:
 
 def ready(launch_id: str = "l1", **more: Any) -> Instance:
     return instance(launch_id, phase=InstancePhase.READY, id=f"i-{launch_id}", **more)
+
+
+def with_a_machine() -> Stage:
+    """Job j1 with an attempt on machine l1, which the cloud lists."""
+    found = Stage()
+    found.submit(attempt(), ready())
+    found.cloud.listed = [seen(owner=found.store.owner())]
+    return found
+
+
+def machine(stage: Stage) -> InstanceView:
+    """As the newest decision about j1 saw it."""
+    return stage.view().instances[0]

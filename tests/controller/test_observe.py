@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from tests.contracts.rows import attempt, instance
-from tests.controller.stage import Stage, ready, seen
+from tests.controller.stage import Stage, machine, seen, with_a_machine
 from tests.core.build import pointer
 
 from outlast.protocol.objects import status_key
@@ -12,21 +12,14 @@ from outlast_orchestrator.controller.schedule import PRICES
 from outlast_orchestrator.core.actions import Decision, Launch, ListRegion
 from outlast_orchestrator.core.errors import Scope, ScopeKind, Transient
 from outlast_orchestrator.core.types import Asked, AttemptPhase, Closing, InstancePhase
-from outlast_orchestrator.core.view import NEVER_S, CallKind, CloudState, InstanceView, JobView
+from outlast_orchestrator.core.view import NEVER_S, CallKind, CloudState, JobView
 
 KEY = status_key(1, 0)
 
 
 @pytest.fixture
 def stage() -> Stage:
-    found = Stage()
-    found.submit(attempt(), ready())
-    found.cloud.listed = [seen(owner=found.store.owner())]
-    return found
-
-
-def machine(stage: Stage) -> InstanceView:
-    return stage.view().instances[0]
+    return with_a_machine()
 
 
 def test_nothing_is_decided_before_each_region_has_answered(stage: Stage) -> None:

@@ -37,9 +37,11 @@ def test_a_restored_store_is_what_it_was_with_its_owner_and_repeats_its_terms() 
     one.commit(first, [replace(progress(), state=JobState.RUNNING), attempt(1)], [])
     one.submit(replace(job(), id="j2", name="later"), Event(Kind.JOB_SUBMITTED, "submitted", "j2"))
 
+    assert one.rows().attempts
     rows = one.restore(backup)
 
     assert one.owner() == "own"
+    assert not one.rows().attempts
     assert [found.id for found in one.jobs()] == [job().id]
     assert one.progress() == [replace(progress(), restored=True)]
     assert one.attempts() == []

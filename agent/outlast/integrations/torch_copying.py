@@ -1,42 +1,29 @@
 """Copies tensors from memory to memory in a few threads that meet only at the end.
 
 torch's own threads wait for each other after every tensor. Whatever else wants a core for a moment, our own
-writer process included, makes all of them wait: a copy takes a fifth longer on an idle machine and three
-times as long beside one busy process (measured, 256 tensors of 4 MiB on 2 cores).
+writer process included, makes all of them wait: a copy takes a tenth longer on an idle machine and twice as
+long beside one busy process (measured in saves, 256 tensors of 4 MiB on 2 cores).
 """
 
 from __future__ import annotations
 
 import ctypes
 import functools
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 
-from outlast.writing.memory import SHARE_BYTES_MIN, THREADS_MAX, move_all
-
 Pair = tuple[torch.Tensor, torch.Tensor]  # to, from: same shape and dtype
 
-VALUE_BYTES_MAX = 16
-CROWDED = 1.5  # runnable processes for each core
+THREADS_MAX = 8  # more do not make the memory faster
+SHARE_BYTES_MIN = 8 << 20  # below it, starting a thread costs more than it brings
+VALUE_BYTES_MAX = 16  # a share of a multiple of it is cut between two values, whatever their type
 
 
-def crowded() -> bool:
-    """Whether other processes want the cores: then libc's copy, which asks less of them, is faster."""
-    return os.getloadavg()[0] > CROWDED * (os.cpu_count() or 1)
-
-
-def copy_all(pairs: Sequence[Pair], *, by_bytes: bool) -> None:
-    """All of them on the CPU and contiguous; copied on return. `by_bytes`: as `crowded` says."""
-    if by_bytes:
-        straight = [pair for pair in pairs if not pair[1].is_neg()]
-        copy_together([pair for pair in pairs if pair[1].is_neg()])
-        moves = [(to.data_ptr(), tensor.data_ptr(), to.nbytes) for to, tensor in straight]
-        move_all(moves, torch.get_num_threads())
-        return
+def copy_all(pairs: Sequence[Pair]) -> None:
+    """All of them on the CPU and contiguous; copied on return."""
     parts = min(torch.get_num_threads(), THREADS_MAX, sum(to.nbytes for to, _ in pairs) // SHARE_BYTES_MIN)
     if parts < 2 or _set_threads() is None:
         copy_together(pairs)
@@ -60,18 +47,16 @@ def share_out(pairs: Sequence[Pair], parts: int) -> list[list[Pair]]:
     shares: list[list[Pair]] = []
     room = 0
     for to, tensor in pairs:
-        flat_to, flat, at, size = to, tensor, 0, tensor.element_size()
-        if tensor.nbytes > room:
-            flat_to, flat = to.view(-1), tensor.view(-1)
+        size, at = tensor.element_size(), 0
         while at < tensor.numel():
             if room < size:
                 shares.append([])
                 room = share_bytes
-            count = min(room // size, tensor.numel() - at)
-            whole = count == tensor.numel()
-            shares[-1].append((to, tensor) if whole else (flat_to[at : at + count], flat[at : at + count]))
-            at += count
-            room -= count * size
+            end = min(at + room // size, tensor.numel())
+            whole = end - at == tensor.numel()
+            shares[-1].append((to, tensor) if whole else (to.view(-1)[at:end], tensor.view(-1)[at:end]))
+            room -= (end - at) * size
+            at = end
     return shares
 
 

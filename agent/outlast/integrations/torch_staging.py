@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
 
-from outlast.integrations.torch_copying import Pair, copy_all, copy_together, crowded
+from outlast.integrations.torch_copying import Pair, copy_all, copy_together
 from outlast.training import CheckpointError
 from outlast.writing.arena import Arena
 from outlast.writing.layout import FileLayout, TensorSpec, spread
@@ -25,9 +25,8 @@ FROZEN = "frozen"  # groups begin with this word or the one above
 class Staging:
     """Keeps the layout and its views from save to save, as long as names, types and shapes are the same."""
 
-    def __init__(self, arena: Arena, by_bytes: Callable[[], bool] = crowded) -> None:
+    def __init__(self, arena: Arena) -> None:
         self._arena = arena
-        self._by_bytes = by_bytes
         self._key: list[tuple[object, ...]] = []
         self._layouts: tuple[FileLayout, ...] = ()
         self._files: tuple[PlannedFile, ...] = ()
@@ -99,7 +98,7 @@ class Staging:
             with torch.no_grad():
                 self._copy_from_gpu(on_gpu)
         copy_together(rest)
-        copy_all(straight, by_bytes=self._by_bytes())
+        copy_all(straight)
 
     def _copy_from_gpu(self, pairs: list[Pair]) -> None:
         """Never run on a GPU so far. Pinned, so that the copies run at the speed of the bus, on a stream of

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from outlast.protocol.values import replace
 from outlast_orchestrator.core.errors import Deposed, StoreError, UserError
@@ -19,23 +18,9 @@ from outlast_orchestrator.core.types import (
     Job,
     Progress,
 )
+from outlast_orchestrator.simulate.backup import Backup
 
 Committed = tuple[Attempt | Instance | Progress | Job, ...]
-
-
-@dataclass(frozen=True)
-class Backup:
-    """All tables as they were at one moment."""
-
-    term: int
-    jobs: dict[str, Job]
-    progress: dict[str, Progress]
-    attempts: dict[tuple[str, int], Attempt]
-    instances: dict[str, Instance]
-    blocks: dict[str, Block]
-    marks: dict[tuple[str, str], int]
-    events: list[Event]
-    tokens: dict[str, tuple[str, str, float]]
 
 
 class MemoryStore:
@@ -114,17 +99,21 @@ class MemoryStore:
     # backups
 
     def backup(self) -> Backup:
-        number = 0 if self._term is None else self._term.number
         return Backup(
-            number, dict(self._jobs), dict(self._progress), dict(self._attempts), dict(self._instances),
+            0 if self._term is None else self._term.number,
+            dict(self._jobs), dict(self._progress), dict(self._attempts), dict(self._instances),
             dict(self._blocks), dict(self._marks), list(self._events), dict(self._tokens),
         )  # fmt: skip
 
     def restore(self, old: Backup) -> Committed:
-        """What was written since is lost; numbers come again, nobody leads. Returns what is there now."""
+        """What was written since is lost; numbers of terms and events come again. Nobody leads.
+
+        Returns the rows that are there now.
+        """
         self._term, self._beat = Term(old.term, ""), 0
         self._watched.clear()
-        self._open = self._rows = None
+        self._open = None
+        self._rows = None
         self._jobs, self._attempts, self._instances = (
             dict(old.jobs), dict(old.attempts), dict(old.instances),
         )  # fmt: skip
@@ -132,8 +121,8 @@ class MemoryStore:
         self._blocks, self._marks, self._tokens = dict(old.blocks), dict(old.marks), dict(old.tokens)
         self._events = list(old.events)
         self._event_seq = max((event.seq for event in self._events), default=0)
-        tables = (self._jobs, self._progress, self._attempts, self._instances)
-        return tuple(row for table in tables for row in table.values())
+        rows: Committed = (*self._jobs.values(), *self._progress.values(), *self._attempts.values())
+        return (*rows, *self._instances.values())
 
     # the leader's rows
 
@@ -217,7 +206,7 @@ class MemoryStore:
 
     def fact_marks(self) -> dict[tuple[str, str], int]:
         self._touched("")
-        living = {one.launch_id for one in self._instances.values() if one.phase is not InstancePhase.GONE}
+        living = {row.launch_id for row in self._instances.values() if row.phase is not InstancePhase.GONE}
         return {key: until for key, until in self._marks.items() if key[0] in living}
 
     def forget_events(self, term: Term, before_at: float) -> int:
@@ -225,8 +214,9 @@ class MemoryStore:
         self._check(term)
         over = {job for job, row in self._progress.items() if row.state in OVER} | {""}
         kept = [event for event in self._events if event.at >= before_at or event.job not in over]
-        self._events, before = kept, len(self._events)
-        return before - len(kept)
+        dropped = len(self._events) - len(kept)
+        self._events = kept
+        return dropped
 
     # people's rows
 
@@ -238,7 +228,8 @@ class MemoryStore:
                 raise UserError(
                     f"a job called {job.name!r} is not over yet: choose another name, or cancel it"
                 )
-        self._jobs[job.id], self._rows = job, None
+        self._jobs[job.id] = job
+        self._rows = None
         self._wrote((job,), (self._log(event),))
 
     def wish(self, job: Job, event: Event) -> None:
@@ -246,7 +237,8 @@ class MemoryStore:
         known = self._jobs.get(job.id)
         if known is None or job.wanted_number <= known.wanted_number:
             raise StoreError(f"job {job.name!r} was changed by somebody else meanwhile: look again")
-        self._jobs[job.id], self._rows = job, None
+        self._jobs[job.id] = job
+        self._rows = None
         self._wrote((job,), (self._log(event),))
 
     def jobs(self) -> list[Job]:
@@ -257,7 +249,7 @@ class MemoryStore:
         self._touched("")
         if name_or_id in self._jobs:
             return self._jobs[name_or_id]
-        named = (job for job in self._jobs.values() if job.name == name_or_id)
+        named = [job for job in self._jobs.values() if job.name == name_or_id]
         return max(named, key=lambda job: job.created_at, default=None)
 
     # events and tokens

@@ -9,8 +9,8 @@ from outlast.bucket.client import narrowed, open_bucket
 from outlast.ports import Bucket
 from outlast_orchestrator.core.ports import Clock
 
-# A client reads credentials that lie in a file once: new ones are seen after this at the latest.
-KEEP_S = 600.0
+# A client reads a file of credentials (Cloud Storage's) once: who mends one waits no longer than this.
+KEEP_S = 120.0
 
 
 class KeptBuckets:

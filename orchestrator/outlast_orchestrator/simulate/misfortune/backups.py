@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from outlast_orchestrator.simulate.backup import Backup
 from outlast_orchestrator.simulate.history import FROM_BACKUP, STORE_RESTORED, StoreWrote
 from outlast_orchestrator.simulate.misfortune.stage import Kind, Stage
-from outlast_orchestrator.simulate.store import Backup
 
 
 class Backups:
