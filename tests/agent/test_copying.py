@@ -68,7 +68,9 @@ def in_a_new_thread() -> int:
 
 
 def test_the_trainings_own_threads_stay_as_many_as_they_were() -> None:
+    torch.set_num_threads(torch.get_num_threads())  # whatever ran before has left for new threads
     before = (torch.get_num_threads(), in_a_new_thread())
+    assert before[0] == before[1]
     copy_all(pairs_of(6 * MIB, 6 * MIB))
     assert (torch.get_num_threads(), in_a_new_thread()) == before
 

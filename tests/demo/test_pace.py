@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -45,3 +49,17 @@ def test_while_faults_are_to_come_it_is_slow_and_slowest_at_its_end(
 
 def test_undisturbed_it_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     assert train(monkeypatch, "").step_s_min(179) == 0.0
+
+
+def test_the_step_after_a_save_is_told_only_when_its_time_is_over(tmp_path: Path) -> None:
+    """While it lasts, nothing but that save can be lost: a death then has a figure to hold on to."""
+    mark, track = tmp_path / "faults-to-come", tmp_path / "track"
+    mark.touch()
+    told = {
+        "DEMO_STEPS": "3", "DEMO_SAVE_EVERY": "2", "DEMO_TRACK": str(track), "DEMO_FAULTS_TO_COME": str(mark)
+    }  # fmt: skip
+    command = [sys.executable, str(TRAIN)]
+    subprocess.run(command, cwd=tmp_path, env={**os.environ, **told}, check=True, capture_output=True)
+    lines = [json.loads(line) for line in track.read_text().splitlines()]
+    at = {line["step"]: line["at"] for line in lines if line["kind"] == "step"}
+    assert at[2] - at[1] >= 1.4, "the save of step 1 is over when step 2 begins to wait"

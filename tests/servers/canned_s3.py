@@ -18,6 +18,8 @@ class CannedS3:
     answers: list[tuple[int, str]]
     seen: list[tuple[str, str]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)  # of the same requests, names in lower case
+    keeps: bool = False  # connections stay open for the next request
+    peers: list[int] = field(default_factory=list)  # the client's port of each request: its connection
     port: int = 0
 
     @property
@@ -44,14 +46,16 @@ def canned_s3(*answers: tuple[int, str]) -> Iterator[CannedS3]:
         def answer(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length") or 0))
             canned.seen.append((self.command, self.path))
+            canned.peers.append(self.client_address[1])
             canned.headers.append({name.lower(): value for name, value in self.headers.items()})
             status, body = canned.answers.pop(0) if len(canned.answers) > 1 else canned.answers[0]
-            self.close_connection = True
+            self.close_connection = not canned.keeps or status == HANG_UP
             if status == HANG_UP:
                 return
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
-            self.send_header("Connection", "close")
+            if not canned.keeps:
+                self.send_header("Connection", "close")
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(body.encode())

@@ -72,7 +72,7 @@ def _copy_alone(pairs: Sequence[Pair]) -> None:
 def _set_threads() -> Callable[[int], None] | None:
     """OpenMP's number of threads for the calling thread alone; None: this torch is built otherwise.
 
-    `torch.set_num_threads` would change it for every thread that begins later, and MKL's for all.
+    `torch.set_num_threads` would change it for every thread that the training begins later.
     """
     library = Path(torch.__file__).parent / "lib" / "libtorch_cpu.so"
     try:
