@@ -15,17 +15,15 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
-from safetensors.torch import load, load_file
+from safetensors.torch import load_file
 from tests.bench.saving import second_upload_share
 
 import outlast
 from outlast import trainer_contract as contract
 from outlast.checkpoint_files import steps, temp_name, verify
-from outlast.integrations.torch_staging import Staging
 from outlast.node.processes import descendants
 from outlast.save.marker import MARKER, MarkedFile
 from outlast.training import CheckpointError
-from outlast.writing.arena import Arena
 from outlast.writing.plan import SavePlan
 from outlast.writing.process import carry_out
 
@@ -270,21 +268,6 @@ def test_the_writer_lets_the_training_go_first(tmp_path: Path) -> None:
     _, checkpointer = make(tmp_path)
     checkpointer.save(0)
     assert {os.sched_getscheduler(pid) for pid in writers()} == {os.SCHED_BATCH}
-
-
-def test_every_value_is_in_the_arena_however_it_lies_in_memory() -> None:
-    arena = Arena()
-    staging = Staging(arena)
-    base = torch.randn(3000, 1100)
-    tensors = {"whole": base, "turned": base.T, "part": base[7:9, ::3], "few": torch.tensor([True, False])}
-    for _ in range(2):
-        base.add_(1)
-        files = staging.stage(tensors, {}, {"state.json": b"{}"})
-        assert arena.memory is not None
-        bodies = {file.name: arena.memory[file.offset : file.offset + file.size] for file in files}
-        assert bodies["state.json"] == b"{}"
-        saved = load(bodies["tensors.safetensors"])
-        assert all(torch.equal(saved[name], tensor) for name, tensor in tensors.items())
 
 
 def test_a_folder_that_the_ranks_do_not_share_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
