@@ -11,6 +11,7 @@ from tests.core.build import pointer
 
 from outlast.protocol.objects import InstanceRef, Pointer, PointerState, status_key
 from outlast_orchestrator.controller.loop import Controller
+from outlast_orchestrator.controller.lost import FRESH_S
 from outlast_orchestrator.controller.schedule import SWEEP
 from outlast_orchestrator.core.errors import Garbage
 from outlast_orchestrator.core.events import Event, Kind
@@ -93,6 +94,21 @@ def test_where_no_storage_is_known_nothing_is_ended(storage: str) -> None:
         stage.due.mark(SWEEP)
         stage.tick(12, TICK_S)
     assert bool(stage.cloud.terminated) == bool(storage)
+
+
+def test_a_region_that_is_listed_rarely_is_no_reason_to_forget_a_machine() -> None:
+    """Each reading of the bucket is old by the next listing: it counts when it comes."""
+    stage = _stage()
+    stage.cloud.listed = [seen("lost", job="who", owner=stage.store.owner())]
+    for _ in range(4):
+        stage.due.mark(SWEEP)
+        stage.tick(int(FRESH_S * 2 / TICK_S), TICK_S)
+    assert set(stage.cloud.terminated) == {"i-lost"}
+    stage.cloud.listed, count = [], len(stage.cloud.terminated)
+    for _ in range(2):
+        stage.due.mark(SWEEP)
+        stage.tick(int(FRESH_S * 2 / TICK_S), TICK_S)
+    assert len(stage.cloud.terminated) == count, "what is not listed any more is not ended again"
 
 
 def test_after_a_restore_the_storage_is_searched_once_for_jobs_without_a_machine() -> None:

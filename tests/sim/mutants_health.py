@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.sim.mutants_edit import edit
-from tests.sim.mutants_hunt import Mutant
+from tests.sim.mutants_hunt import GANG, Mutant
 
 ENDS = "a lost state ends its attempt"
 
@@ -12,8 +12,9 @@ HEALTH = (
         "a refused save is told and not counted",
         (edit("outlast.fold_saving:_quarantined", "refused=assignment.saving.refused + 1", "refused=0"),),
         (ENDS,),
+        GANG,  # in the short worlds no training goes on for long enough
         own=True,
-        seed=53,
+        seed=88,
     ),
     Mutant(
         "a job whose state is lost is tried for ever",

@@ -22,13 +22,13 @@ SEES = (
         "one missed listing is gone",
         (Setting(f"{CORE}.evidence:GONE_AFTER_ABSENCES", 1),),
         LIFE,
-        seed=35,
+        seed=19,
     ),
     Mutant(
         "a stale listing counts",
         (edit(f"{CORE}.evidence:gone", "if begun_s > after_s", "if begun_s"),),
         LIFE,
-        seed=11,
+        seed=3,
     ),
     Mutant(
         "Unknown as empty",
@@ -42,7 +42,7 @@ SEES = (
             ),
         ),
         LIFE,
-        seed=20,
+        seed=0,
     ),
     Mutant(
         "silence from stored times",
@@ -69,7 +69,7 @@ SEES = (
         ),
         LIFE,
         own=True,
-        seed=5,
+        seed=1,
     ),
     Mutant(
         "a machine that stops counts as gone",
@@ -82,14 +82,13 @@ SEES = (
         ),
         LIFE,
         own=True,
-        seed=1,
+        seed=3,
     ),
     Mutant(
         "unreachable is dead",
         (edit(f"{CORE}.rules.claimed:_lose", "if lease_is_over(m, limits)", "if is_silent(m, limits)"),),
         LIFE,
-        own=True,
-    ),
+        own=True, seed=1),
     Mutant(
         "a late end is not an end",
         (edit(f"{CORE}.rules.pointer:take_pointer", "_ended_late(sheet, attempt, pointer)", "..."),),

@@ -75,6 +75,10 @@ class LostJobs:
                 self._read(job, sorted(storages))
         return self._news(jobs)
 
+    def arrived(self) -> bool:
+        """Whether something was read since the last look."""
+        return not self._inbox.empty()
+
     def may_end(self, seen: Seen) -> bool:
         """Whether every storage was read just now, and no pointer says that its job runs on this machine."""
         found = self._found.get(seen.job)

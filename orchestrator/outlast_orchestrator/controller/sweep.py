@@ -77,11 +77,13 @@ class Sweeper:
         self._examined: dict[tuple[str, str], float] = {}
         self._first_seen: dict[str, float] = {}
         self._told: set[str] = set()
+        self._watched: dict[str, Seen] = {}  # of unknown jobs, as each region's newest listing has them
 
     def due(self) -> bool:
-        """Whether a listing came that was not examined yet."""
+        """Whether a listing came that was not examined yet, or what was read for a stranger has come."""
         regions = self._world.regions.items()
-        return any(region.complete_s > self._examined.get(key, NEVER_S) for key, region in regions)
+        new = any(region.complete_s > self._examined.get(key, NEVER_S) for key, region in regions)
+        return new or (bool(self._watched) and self._lost.arrived())
 
     def look(
         self,
@@ -100,20 +102,21 @@ class Sweeper:
         found = find_orphans(listed, living, jobs, self._owner)
         unknown = {orphan.seen.job for orphan in found if not orphan.job_known}
         events = self._lost.look(unknown, jobs)
-        if not found:
-            return Sweep(events=tuple(events))
-        records = all_records()
         rows: list[Instance] = []
-        strangers: list[Seen] = []
-        for orphan in find_orphans(listed, records, jobs, self._owner):
+        strangers = {seen.id: seen for seen in self._watched.values() if seen.job not in jobs}
+        records = all_records() if found else {}
+        for orphan in find_orphans(listed, records, jobs, self._owner) if found else []:
             if orphan.job_known and not orphan.twin:
                 record = records.get(orphan.seen.launch_id)
                 rows.append(adopt(orphan.seen, record, self._adoption, now_at))
                 events.append(_event(Kind.INSTANCE_ADOPTED, orphan))
-            else:
-                strangers.append(orphan.seen)
-                events += self._tell_once(orphan)
-        return self._end_strangers(strangers, jobs, Sweep(tuple(rows), tuple(events)), now_s, now_at)
+                continue
+            strangers[orphan.seen.id] = orphan.seen
+            events += self._tell_once(orphan)
+            if not orphan.job_known:
+                self._watched[orphan.seen.id] = orphan.seen
+        sweep = Sweep(tuple(rows), tuple(events))
+        return self._end_strangers(list(strangers.values()), jobs, sweep, now_s, now_at)
 
     def _new_listings(self) -> list[Seen]:
         listed: list[Seen] = []
@@ -121,6 +124,8 @@ class Sweeper:
             if region.complete_s > self._examined.get(key, NEVER_S):
                 self._examined[key] = region.complete_s
                 listed += region.instances
+                for seen in [one for one in self._watched.values() if (one.cloud, one.region) == key]:
+                    del self._watched[seen.id]
         return listed
 
     def _tell_once(self, orphan: Orphan) -> list[Event]:

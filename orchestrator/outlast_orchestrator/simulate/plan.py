@@ -26,10 +26,25 @@ class Plan:
 
 
 DAY = Plan()
+# As short as a world may be in which more than ten faults strike: what it costs is the time that jobs run.
 SHORT = Plan(
     jobs=3,
     fewest_jobs=1,
-    hours=4.0,
+    hours=3.5,
+    busy_hours=0.5,
+    faults=17,
+    steps=(5, 10),
+    step_s=(15.0, 20.0, 20.0, 150.0),  # some outlast a lease
+    save_every=(1, 1, 2),
+    lasting_s=(20.0, 60.0, 150.0, 300.0, 600.0, 1300.0),
+    pauses_s=(20.0, 200.0, 600.0),
+    begin_share=0.2,
+    backup_age_s=(30.0, 300.0, 900.0, 2000.0),
+)
+GANG = replace(
+    SHORT,
+    jobs=2,
+    hours=6.0,
     busy_hours=1.2,
     faults=22,
     steps=(12, 40),
@@ -37,8 +52,6 @@ SHORT = Plan(
     save_every=(2, 5, 10),
     lasting_s=(20.0, 60.0, 200.0, 400.0, 800.0, 1500.0),
     pauses_s=(20.0, 300.0, 1200.0),
-    begin_share=0.2,
-    backup_age_s=(30.0, 300.0, 900.0, 2000.0),
+    nodes=(1, 2, 2, 2, 3, 3, 4, 8),
 )
-GANG = replace(SHORT, jobs=2, hours=6.0, nodes=(1, 2, 2, 2, 3, 3, 4, 8))
 SIZES = {"day": DAY, "short": SHORT, "gang": GANG}
