@@ -38,7 +38,13 @@ TRAINERS = "/demo/job/"  # a user's training script, not a part of us
 RULE_BOOK = ("tests/test_tidy.py", "tests/test_tidy_catches.py")  # these name what they forbid
 SPEAKS = ("/cli/", "/demo/")
 PROVIDER_NAMES = re.compile(r"(?<![A-Za-z])(aws|amazon|ec2|boto3|gcp|gce|google|azure)(?![A-Za-z])", re.I)
-PROVIDER_PLACES = ("/providers/", "/notices/", "/server.py", "/storage/")  # the last: words to mend with
+PROVIDER_PLACES = (
+    "/providers/",
+    "/notices/",
+    "/clouds.py",
+    "/server.py",
+    "/storage/",
+)  # the last: words to mend with
 # Settings of the stores' clients, URL schemes, and the commands that people mend a bucket with.
 STORAGE_NAMES = re.compile(r"(AWS|GOOGLE|AZURE)_[A-Z0-9_]+|aws_[a-z0-9_]+|aws:kms|^azure$")
 STORAGE_PLACES = ("/bucket/",)

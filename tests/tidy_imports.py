@@ -22,6 +22,7 @@ TORCH_MODULES = (
 # A command loads what only it needs; the registry loads a cloud's SDK when that cloud is configured;
 # the package's `__getattr__` keeps `import outlast` light.
 COMMAND_ONLY = (
+    "orchestrator/outlast_orchestrator/clouds.py",
     "orchestrator/outlast_orchestrator/cli/",
     "orchestrator/outlast_orchestrator/server.py",
     "agent/outlast/__init__.py",
@@ -36,7 +37,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "policies": (frozenset(), frozenset()),
     "jobfile": (frozenset(), frozenset({"pydantic", "pydantic_core", "yaml", "pathspec", "zstandard"})),
     "providers": (frozenset(), frozenset({"boto3", "botocore", "google", "azure", "tenacity"})),
-    "remote": (frozenset(), frozenset({"paramiko"})),
+    "remote": (frozenset(), frozenset({"paramiko", "cryptography"})),
     "store": (frozenset(), frozenset({"sqlmodel", "sqlalchemy", "alembic", "tenacity"})),
     "storage": (frozenset(), frozenset({"boto3", "botocore"})),
     "alerts": (frozenset(), frozenset({"apprise"})),
@@ -48,8 +49,11 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "cli": (frozenset({"jobfile", "settings"}), frozenset({"typer", "click", "rich", "httpx"})),
     "simulate": (frozenset({"policies", "controller"}), frozenset({"greenlet"})),
     "settings": (frozenset(), frozenset({"pydantic", "yaml"})),
+    "options": (frozenset(), frozenset()),
 }
-ANYTHING = frozenset({"server", "demo"})  # server knows all; the demo drives the others as a person would
+ANYTHING = frozenset(
+    {"server", "clouds", "demo"}
+)  # server and registry know all; the demo drives the others as a person would
 INSIDE_COMMANDS = frozenset(
     {"server", "simulate", "demo", "storage"}
 )  # cli: only inside the command that needs it

@@ -8,14 +8,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from outlast import __version__
 from outlast.bucket.client import open_bucket
-from outlast.protocol.codec import FormatError, from_json
+from outlast_orchestrator.clouds import WITHOUT_ACCOUNT, Cloud, Place, open_cloud
 from outlast_orchestrator.controller.act import NodeSettings
 from outlast_orchestrator.controller.calls import ThreadCalls
 from outlast_orchestrator.controller.clock import SystemClock, iso
@@ -29,13 +27,12 @@ from outlast_orchestrator.controller.schedule import Due, start_schedule
 from outlast_orchestrator.controller.sweep import find_orphans
 from outlast_orchestrator.core.decide import decide
 from outlast_orchestrator.core.errors import OutlastError, ProviderError, UserError
-from outlast_orchestrator.core.ports import Provider, Remote
+from outlast_orchestrator.core.ports import Provider
 from outlast_orchestrator.core.tokens import hash_token
 from outlast_orchestrator.core.types import LaunchRequest, Offer, Want
 from outlast_orchestrator.core.view import Limits, Seen
 from outlast_orchestrator.policies import POLICIES
-from outlast_orchestrator.remote.deadman import Deadman, user_data
-from outlast_orchestrator.settings import FILE, Settings, load_settings
+from outlast_orchestrator.settings import Settings, load_settings
 from outlast_orchestrator.storage.kept import KeptBuckets
 from outlast_orchestrator.store.backup import Contents, Stamp, back_up
 from outlast_orchestrator.store.db import SqlStore, open_store
@@ -47,49 +44,6 @@ from outlast_orchestrator.web.auth import issue_token
 from outlast_orchestrator.web.serve import ApiServer, Listen
 
 STOP_LIMIT_S = 10.0
-WITHOUT_ACCOUNT: dict[str, dict[str, Any]] = {"local": {}}
-
-
-@dataclass(frozen=True)
-class Cloud:
-    """One configured provider, with what it says of its own limits."""
-
-    provider: Provider
-    remote: Remote
-    limits: Limits
-    user_data: Callable[[LaunchRequest], str]
-
-
-def open_cloud(name: str, options: dict[str, Any], settings: Settings, owner: str, api_url: str) -> Cloud:
-    """The provider registry: each cloud's code is loaded only where that cloud is configured."""
-    if name == "local":
-        return _open_local(options, settings, owner, api_url)
-    there = ", ".join(sorted(WITHOUT_ACCOUNT))
-    raise UserError(f"{settings.home / FILE}: providers.{name}: no such cloud; there is: {there}")
-
-
-def _open_local(options: dict[str, Any], settings: Settings, owner: str, api_url: str) -> Cloud:
-    from outlast_orchestrator.providers.local.config import CloudConfig
-    from outlast_orchestrator.providers.local.control import start_cloud
-    from outlast_orchestrator.providers.local.provider import LocalProvider
-    from outlast_orchestrator.providers.local.remote import LocalRemote
-
-    clock, folder = SystemClock(), settings.home / "local-cloud"
-    try:
-        config = from_json(CloudConfig, options) if options else None
-    except FormatError as error:
-        raise UserError(f"providers.local: {error}") from error
-    # It outlives this process, so that its machines do.
-    start_cloud(folder, config).set_api(api_url, owner=owner)
-    provider = LocalProvider(folder, clock, owner)
-    times = settings.limits
-    limits = replace(times.limits(), launch_lag_s=provider.launch_lag_s, token_life_s=provider.token_life_s)
-    limits = replace(limits, notice_s=(config or CloudConfig()).notice_s)
-
-    def switch(request: LaunchRequest) -> str:
-        return user_data(Deadman(request.max_life_s, times.install_limit_s, times.hung_after_s))
-
-    return Cloud(provider, LocalRemote(folder, clock), limits, switch)
 
 
 class Server:
@@ -116,10 +70,12 @@ class Server:
         self._buckets = KeptBuckets(self._clock)
         self._api = ApiServer(create_app(self._services()), self._listen())
         api_url = settings.api_url or self._api.url
+        key = node_key(settings.home, self._clock)
+        place = Place(settings, self._store.owner(), api_url, key)
         configured = WITHOUT_ACCOUNT if settings.providers is None else settings.providers
         for name, options in configured.items():
-            self._clouds[name] = open_cloud(name, options, settings, self._store.owner(), api_url)
-        self._controller = Controller(self._parts(holder, api_url), self._alarm)
+            self._clouds[name] = open_cloud(name, options, place)
+        self._controller = Controller(self._parts(holder, place), self._alarm)
 
     def _listen(self) -> Listen:
         settings = self._settings
@@ -141,9 +97,8 @@ class Server:
             leading=lambda: self._controller.leading(),
         )
 
-    def _parts(self, holder: str, api_url: str) -> Parts:
-        settings, key = self._settings, node_key(self._settings.home, self._clock)
-        times = settings.limits
+    def _parts(self, holder: str, place: Place) -> Parts:
+        settings, times = self._settings, self._settings.limits
         switch_off_s = (times.over_off_s, times.fenced_off_s)
         return Parts(
             clock=self._clock,
@@ -156,7 +111,7 @@ class Server:
             decide=decide,
             policies=POLICIES,
             limits=self._limits,
-            node=NodeSettings(api_url, times.lease_s, key, self._user_data, *switch_off_s),
+            node=NodeSettings(place.api_url, times.lease_s, place.key, self._user_data, *switch_off_s),
             due=self._due,
             holder=holder,
             sleep=self._clock.sleep,

@@ -21,7 +21,17 @@ from outlast_orchestrator.core.view import Limits
 
 FILE = "controller.yaml"
 ENVIRONMENT = "OUTLAST_"  # OUTLAST_PORT=8443 and so on, for every key of one value
-_ONE_VALUE = ("store", "storage", "host", "port", "api_url", "cert_file", "key_file", "leader_ttl_s")
+_ONE_VALUE = (
+    "store",
+    "storage",
+    "host",
+    "port",
+    "api_url",
+    "cert_file",
+    "key_file",
+    "ca_file",
+    "leader_ttl_s",
+)
 
 _IN_MEMORY = re.compile(r"sqlite(\+\w+)?:/*(:memory:)?")
 
@@ -88,6 +98,7 @@ class Settings(BaseModel):
     api_url: Annotated[str, AfterValidator(_check_api_url)] = ""  # "": the address that is listened on
     cert_file: Path | None = None
     key_file: Path | None = None
+    ca_file: Path | None = None  # what nodes trust the API's certificate by; null: what their image trusts
     providers: dict[str, dict[str, Any]] | None = None  # by cloud; null: those that need no account
     limits: LimitSettings = LimitSettings()
     leader_ttl_s: float = Field(default=15.0, ge=3)

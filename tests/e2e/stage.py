@@ -124,7 +124,8 @@ class Stage:
     # looking
 
     def get(self, path: str, **parameters: str | int | float) -> dict[str, Any]:
-        with Client(Server(self.server_url(), (self.home / "token").read_text().strip())) as client:
+        token, trust = (self.home / "token").read_text().strip(), self.environment.get("OUTLAST_CA_FILE", "")
+        with Client(Server(self.server_url(), token, trust)) as client:
             return client.get(path, parameters)
 
     def status(self, job: str) -> Status:

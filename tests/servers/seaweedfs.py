@@ -40,10 +40,10 @@ class S3Server:
 
 
 @contextmanager
-def seaweedfs(folder: Path) -> Iterator[S3Server]:
+def seaweedfs(folder: Path, ip: str = "127.0.0.1") -> Iterator[S3Server]:
     """Starts `weed mini` with its state in `folder`; ends it by its pid."""
     for _ in range(TRIES):
-        s3, process = _start(folder)
+        s3, process = _start(folder, ip)
         try:
             if not _await(s3, process, folder):
                 continue
@@ -56,12 +56,12 @@ def seaweedfs(folder: Path) -> Iterator[S3Server]:
     raise AssertionError(f"no port stayed free in {TRIES} tries: {_log(folder)}")
 
 
-def _start(folder: Path) -> tuple[S3Server, subprocess.Popen[bytes]]:
+def _start(folder: Path, ip: str) -> tuple[S3Server, subprocess.Popen[bytes]]:
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": _identities()}))
     ports = _free_ports(5)
     program = Path(sys.executable).with_name("weed")
-    command = [str(program), "mini", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+    command = [str(program), "mini", f"-dir={folder}", f"-ip={ip}", f"-ip.bind={ip}"]
     command += [f"-s3.config={config}", f"-bucket={BUCKET}", "-master.telemetry=false"]
     command += ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     names = ("master", "volume", "filer", "admin", "s3")
@@ -69,7 +69,7 @@ def _start(folder: Path) -> tuple[S3Server, subprocess.Popen[bytes]]:
     with (folder / LOG).open("wb") as out:
         environment = {"PATH": os.environ.get("PATH", ""), "HOME": str(folder)}
         server = subprocess.Popen(command, cwd=folder, stdout=out, stderr=out, env=environment)
-    return S3Server(f"http://127.0.0.1:{ports[-1]}"), server
+    return S3Server(f"http://{ip}:{ports[-1]}"), server
 
 
 def _identities() -> list[dict[str, object]]:

@@ -51,7 +51,8 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
     except OSError as error:
         raise ConfigError(f"{config.home} can't be used as the agent's home: {error}") from error
     start_transfers(runtime, config.storage)
-    node = node_of(home, runtime, bucket, log, CommandPower(home, config.poweroff, log))
+    power = CommandPower(home, config.poweroff, log)
+    node = node_of(home, runtime, bucket, log, power, config.cloud)
     identity = Identity(
         job=config.job,
         owner=config.owner,
@@ -65,14 +66,16 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
     return Agent(identity, runtime, link, bucket, node, lease_s=config.lease_s, pace=pace)
 
 
-def node_of(home: Home, runtime: Runtime, bucket: Bucket, log: FileLog, power: Power) -> Node:
-    """All that touches this machine."""
+def node_of(
+    home: Home, runtime: Runtime, bucket: Bucket, log: FileLog, power: Power, cloud: str = ""
+) -> Node:
+    """All that touches this machine. `cloud`: who made it, where the controller has said so."""
     workplace = NodeWorkplace(home, bucket, log)
     return Node(
         trainer=ProcessTrainer(home, log),
         workplace=workplace,
         saves=_saves(home, runtime),
-        notices=detect(os.environ),
+        notices=detect(os.environ, cloud),
         outputs=FolderOutputs(runtime, workplace.current),
         logs=log,
         disk=HomeDisk(home),

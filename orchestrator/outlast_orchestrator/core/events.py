@@ -32,6 +32,8 @@ class Kind(str, enum.Enum):
     LAUNCH_ACCEPTED = "launch.accepted"
     LAUNCH_REFUSED = "launch.refused"
     LAUNCH_UNSURE = "launch.unsure"
+    INSTALL_TROUBLE = "install.trouble"
+    INSTALL_MENDED = "install.mended"
     INSTANCE_READY = "instance.ready"
     INSTANCE_TERMINATING = "instance.terminating"
     INSTANCE_GONE = "instance.gone"

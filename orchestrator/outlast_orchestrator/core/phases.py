@@ -75,6 +75,11 @@ def _of_claimed(sheet: Sheet, claimed: Attempt, waiting: Attempt | None) -> None
         sheet.become(state, f"generation {claimed.generation} restores and starts")
 
 
+def _of_machine(sheet: Sheet, waiting: Attempt) -> str:
+    troubles = [machine.record.install_why for machine in sheet.machines_of(waiting)]
+    return "its machine gets ready" + "".join(f"; {trouble}" for trouble in troubles if trouble)
+
+
 def _of_gang(sheet: Sheet, waiting: Attempt) -> str:
     """How far each node is: what all others wait for must be seen."""
     nodes = nodes_of(sheet, waiting)
@@ -103,5 +108,5 @@ def _of_waiting(sheet: Sheet, waiting: Attempt) -> None:
     elif waiting.phase is AttemptPhase.WAITING:
         doing = "its node is ready and waits for its turn"
     else:
-        doing = "its machine gets ready" if not is_gang(sheet, waiting) else _of_gang(sheet, waiting)
+        doing = _of_machine(sheet, waiting) if not is_gang(sheet, waiting) else _of_gang(sheet, waiting)
     sheet.become(state, f"generation {waiting.generation}: {doing}")

@@ -214,6 +214,7 @@ class Instance:
     first_noticed_at: float | None = None
     token_hash: str = ""  # of the node's API token; the token itself is never stored in clear
     installed: bool = False
+    install_why: str = ""  # what went wrong with the last try to install the agent
     adopted: bool = False  # found in a listing: what it is for has to be learned from its agent
     from_backup: bool = False  # as a backup knew it, and not heard since: who ended it is not known here
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
@@ -13,16 +14,24 @@ TOKEN_PATH = "/latest/api/token"
 
 
 class Metadata:
-    """`answers`: path → JSON value. `clock_off_s`: how far this service's clock is ahead of ours."""
+    """`answers`: path → bytes or a JSON value. `clock_off_s`: how far its clock is ahead of ours."""
 
-    def __init__(self) -> None:
+    def __init__(self, listening: socket.socket | None = None) -> None:
+        """`listening`: bound already, wherever that is."""
         self.answers: dict[str, Any] = {}
         self.tokens: set[str] = set()
         self.issued = 0
         self.clock_off_s = 0.0
         self.status = 200
         self.broken: set[str] = set()  # paths that answer 503
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(), bind_and_activate=False)
+        if listening is None:
+            self._server.server_bind()
+        else:
+            self._server.socket.close()
+            self._server.socket = listening
+            self._server.server_port = listening.getsockname()[1]
+        self._server.server_activate()
         self._server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -58,7 +67,8 @@ class Metadata:
                 elif metadata.status != 200:
                     self._send(metadata.status, b"")
                 elif self.path in metadata.answers:
-                    self._send(200, json.dumps(metadata.answers[self.path]).encode())
+                    found = metadata.answers[self.path]
+                    self._send(200, found if isinstance(found, bytes) else json.dumps(found).encode())
                 else:
                     self._send(404, b"<html>not found</html>")
 

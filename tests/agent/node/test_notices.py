@@ -99,7 +99,22 @@ def test_a_service_that_is_not_there_is_unknown() -> None:
 def test_the_machine_is_known_by_its_firmware(tmp_path: Path, says: dict[str, str], made: type) -> None:
     for name, text in says.items():
         (tmp_path / name).write_text(text + "\n")
-    assert type(detect({}, tmp_path)) is made
+    assert type(detect({}, folder=tmp_path)) is made
+
+
+@pytest.mark.parametrize(
+    ("cloud", "made"),
+    [
+        ("aws", aws.MetadataNotices),
+        ("gcp", gcp.PreemptionNotices),
+        ("azure", azure.ScheduledEvents),
+        ("local", NoNotices),
+        ("", NoNotices),
+    ],
+)
+def test_who_started_it_knows_where_it_is(tmp_path: Path, cloud: str, made: type) -> None:
+    """Small virtual machines have no such firmware."""
+    assert type(detect({}, cloud, tmp_path)) is made
 
 
 @pytest.mark.parametrize(
@@ -113,7 +128,7 @@ def test_the_machine_is_known_by_its_firmware(tmp_path: Path, says: dict[str, st
 def test_the_variables_of_the_clouds_own_libraries_count(
     tmp_path: Path, variable: str, value: str, made: type
 ) -> None:
-    source = detect({variable: value}, tmp_path)
+    source = detect({variable: value}, folder=tmp_path)
     assert type(source) is made
     with pytest.raises(NoticeUnknown, match="can't be reached"):
         source.poll()

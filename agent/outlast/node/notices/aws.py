@@ -11,6 +11,7 @@ from outlast.node_ports import NoticeSeen, NoticeUnknown
 
 ENDPOINT_VARIABLE = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
 ENDPOINT = "http://169.254.169.254"
+CLOUD = "aws"
 VENDOR = "Amazon EC2"
 TOKEN_LIFE_S = 21600
 TOKEN_PATH = "/latest/api/token"  # noqa: S105  # a path, not a token
@@ -19,10 +20,10 @@ REBALANCE_PATH = "/latest/meta-data/events/recommendations/rebalance"
 ENDING_ACTIONS = ("terminate", "stop", "hibernate")
 
 
-def source(environment: Mapping[str, str], firmware: Firmware) -> MetadataNotices | None:
+def source(environment: Mapping[str, str], firmware: Firmware, cloud: str) -> MetadataNotices | None:
     """The source for this machine, or None when it is not one of theirs."""
     endpoint = environment.get(ENDPOINT_VARIABLE, "")
-    if endpoint or firmware.vendor.startswith(VENDOR):
+    if endpoint or cloud == CLOUD or firmware.vendor.startswith(VENDOR):
         return MetadataNotices(endpoint or ENDPOINT)
     return None
 

@@ -12,6 +12,7 @@ from outlast.node_ports import NoticeSeen, NoticeUnknown
 
 ENDPOINT_VARIABLE = "AZURE_POD_IDENTITY_AUTHORITY_HOST"  # where azure-identity looks for the service, too
 ENDPOINT = "http://169.254.169.254"
+CLOUD = "azure"
 ASSET_TAG = "7783-7084-3265-9085-8269-3286-77"  # of every machine there, and of no Hyper-V elsewhere
 HEADERS = {"Metadata": "true"}
 NAME_PATH = "/metadata/instance/compute?api-version=2021-02-01"
@@ -26,10 +27,10 @@ PREEMPT_LEFT_MAX_S = 10.0
 ENDING_TYPES = (PREEMPT, "Terminate", "Reboot", "Redeploy")
 
 
-def source(environment: Mapping[str, str], firmware: Firmware) -> ScheduledEvents | None:
+def source(environment: Mapping[str, str], firmware: Firmware, cloud: str) -> ScheduledEvents | None:
     """The source for this machine, or None when it is not one of theirs."""
     endpoint = environment.get(ENDPOINT_VARIABLE, "")
-    if endpoint or firmware.asset_tag == ASSET_TAG:
+    if endpoint or cloud == CLOUD or firmware.asset_tag == ASSET_TAG:
         return ScheduledEvents(endpoint or ENDPOINT)
     return None
 

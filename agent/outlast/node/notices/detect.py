@@ -18,11 +18,12 @@ class NoNotices:
         return ()
 
 
-def detect(environment: Mapping[str, str], folder: Path = firmware.FOLDER) -> NoticeSource:
-    """By the firmware's word, never by probing one cloud's address after the other."""
+def detect(environment: Mapping[str, str], cloud: str = "", folder: Path = firmware.FOLDER) -> NoticeSource:
+    """By the word of whoever started this machine (`cloud`, as the controller calls it) or of its firmware,
+    never by probing one cloud's address after the other."""
     made = firmware.read(folder)
     for source in SOURCES:
-        found = source(environment, made)
+        found = source(environment, made, cloud)
         if found is not None:
             return found
     return NoNotices()

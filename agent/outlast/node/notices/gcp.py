@@ -11,6 +11,7 @@ from outlast.node_ports import NoticeSeen, NoticeUnknown
 
 HOST_VARIABLE = "GCE_METADATA_HOST"  # of Google's own libraries: host, or host:port
 ENDPOINT = "http://169.254.169.254"
+CLOUD = "gcp"
 PRODUCT = "Google Compute Engine"
 HEADERS = {"Metadata-Flavor": "Google"}
 BASE = "/computeMetadata/v1/instance/"
@@ -24,10 +25,10 @@ HANG_S = 20.0
 ENDING_MAINTENANCE = "TERMINATE_ON_HOST_MAINTENANCE"
 
 
-def source(environment: Mapping[str, str], firmware: Firmware) -> PreemptionNotices | None:
+def source(environment: Mapping[str, str], firmware: Firmware, cloud: str) -> PreemptionNotices | None:
     """The source for this machine, or None when it is not one of theirs."""
     host = environment.get(HOST_VARIABLE, "")
-    if host or firmware.product == PRODUCT:
+    if host or cloud == CLOUD or firmware.product == PRODUCT:
         return PreemptionNotices(f"http://{host}" if host else ENDPOINT)
     return None
 

@@ -13,6 +13,7 @@ from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.gang import NO_MACHINE, with_slot
 from outlast_orchestrator.core.place import block_for
 from outlast_orchestrator.core.rules.hold import note_hold
+from outlast_orchestrator.core.rules.installing import note_install
 from outlast_orchestrator.core.sheet import Sheet
 from outlast_orchestrator.core.types import Asked, Attempt, Instance, InstancePhase
 from outlast_orchestrator.core.view import CallDone, CallKind
@@ -26,6 +27,8 @@ def take_answers(sheet: Sheet) -> None:
             _launch(sheet, done)
         elif done.call.kind is CallKind.GENERATION and done.generation:
             _generation(sheet, done)
+        elif done.call.kind is CallKind.INSTALL:
+            note_install(sheet, done)
         elif done.call.kind is CallKind.HOLD and not done.problem and done.error is None:
             note_hold(sheet, done.name)
 

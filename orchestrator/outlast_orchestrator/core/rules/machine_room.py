@@ -42,8 +42,11 @@ def _give_up_on_boot(sheet: Sheet, machine: InstanceView) -> None:
     limit_s = sheet.view.limits.boot_limit_s
     booting_s = sheet.view.now_at - (machine.record.started_at or sheet.view.now_at)
     if machine.unheard_s > limit_s and booting_s > limit_s:
-        terminate(sheet, machine, f"its agent was not heard within {limit_s:.0f} s of the start")
-        sheet.log(Kind.TELL, "a machine came up, but its agent did not", launch=machine.record.launch_id)
+        last = f"; the last try to install it: {why}" if (why := machine.record.install_why) else ""
+        terminate(sheet, machine, f"its agent was not heard within {limit_s:.0f} s of the start{last}")
+        sheet.log(
+            Kind.TELL, f"a machine came up, but its agent did not{last}", launch=machine.record.launch_id
+        )
 
 
 def _may_serve_again(sheet: Sheet, machine: InstanceView) -> bool:

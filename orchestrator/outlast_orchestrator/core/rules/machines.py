@@ -39,8 +39,10 @@ def _note_listed(sheet: Sheet, launch_id: str) -> None:
         return
     if not record.id:
         record = sheet.set_instance(launch_id, asked=Asked.ACCEPTED, id=seen.id, address=seen.address)
-    if sheet.view.job.nodes > 1 and seen.address and record.address != seen.address:
-        record = sheet.set_instance(launch_id, address=seen.address)  # the other nodes have to reach it
+    # A public address comes after the private one; and the other nodes of a gang have to reach it.
+    wanted = sheet.view.job.nodes > 1 or record.phase in (InstancePhase.LAUNCHING, InstancePhase.BOOTING)
+    if wanted and seen.address and record.address != seen.address:
+        record = sheet.set_instance(launch_id, address=seen.address)
     started_at = record.started_at if seen.started_at is None else seen.started_at
     if started_at is None and seen.state is not CloudState.ENDED:
         started_at = sheet.view.now_at  # until the cloud says it better

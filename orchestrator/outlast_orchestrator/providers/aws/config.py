@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 CLOUD = "aws"
@@ -18,7 +17,7 @@ ROOT_DEVICE = "/dev/sda1"  # of Ubuntu; a wrong name adds a second disk instead 
 class Region:
     """One region that may be used. `subnets`: by availability zone, one each."""
 
-    subnets: Mapping[str, str]
+    subnets: dict[str, str]
     security_groups: tuple[str, ...]
     image: str = IMAGE
     root_device: str = ROOT_DEVICE
@@ -29,7 +28,7 @@ class Region:
 class AwsConfig:
     """`endpoint_url` is for what speaks like EC2; "": Amazon's own."""
 
-    regions: Mapping[str, Region] = field(default_factory=dict)
+    regions: dict[str, Region] = field(default_factory=dict)
     profile: str = ""  # of ~/.aws/config; "": the SDK's own search
     endpoint_url: str = ""
     instance_types: tuple[str, ...] = ()  # only these; (): all that are known

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 CLOUD = "gcp"
@@ -24,7 +23,7 @@ class GcpConfig:
     """`endpoint_url` is for what speaks like Compute Engine; "": Google's own."""
 
     project: str
-    regions: Mapping[str, Region] = field(default_factory=dict)
+    regions: dict[str, Region] = field(default_factory=dict)
     image: str = IMAGE
     service_account: str = ""  # of the nodes; "": none
     public_address: bool = True

@@ -1,0 +1,229 @@
+"""The agent is put on a machine with a real systemd and sshd, by its boot script and over SSH alone."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from tests.contracts.rows import instance
+from tests.servers.machine import Machine, machine
+
+from outlast_orchestrator.core.errors import Invalid, ProviderError, Transient
+from outlast_orchestrator.core.ports import AgentConfig
+from outlast_orchestrator.core.types import Instance
+from outlast_orchestrator.remote.boot import boot_script, switch_of
+from outlast_orchestrator.remote.bundle import Bundles
+from outlast_orchestrator.remote.install import SshRemote, Ways
+from outlast_orchestrator.remote.keys import login_key, with_host_key
+from outlast_orchestrator.remote.proxy import filled
+
+KEY = b"k" * 32
+TOKEN = "the-token-of-this-node"
+CONFIG = AgentConfig(
+    api_url="https://127.0.0.1:1",  # nobody is there, and the agent goes on asking
+    token=TOKEN,
+    job="job-1",
+    owner="own",
+    instance="l1",
+    storage="file:///mnt/bucket",
+    lease_s=600.0,
+    cloud="aws",
+    instance_id="i-1",
+)
+LIMIT_S = 60.0
+
+
+def user_data(key: bytes = KEY, install_limit_s: float = 1800.0) -> str:
+    script = boot_script(switch_of(3600.0, install_limit_s, 600.0), login_key(key).public)
+    return with_host_key(replace(instance().request, user_data=script), key).user_data
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Bundles are made once."""
+    return tmp_path_factory.mktemp("bundles")
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Machine]:
+    with machine(tmp_path / "machine", user_data()) as made:
+        yield made
+
+
+def remote(kept: Path, key: bytes = KEY, ways: Ways = Ways(), authority: str = "") -> SshRemote:  # noqa: B008
+    return SshRemote("aws", key, Bundles(kept), ways, authority)
+
+
+def record(node: Machine) -> Instance:
+    return instance(id="i-1", address=node.address)
+
+
+def install(remote: SshRemote, record: Instance, config: AgentConfig = CONFIG) -> list[str]:
+    """Repeats it as the controller does; what went wrong until it went well."""
+    troubles: list[str] = []
+    deadline_s = time.monotonic() + LIMIT_S
+    while (trouble := _trouble(remote, record, config)) is not None:
+        troubles.append(trouble)
+        assert time.monotonic() < deadline_s, troubles
+        time.sleep(0.2)
+    return troubles
+
+
+def _trouble(remote: SshRemote, record: Instance, config: AgentConfig) -> str | None:
+    try:
+        remote.install(record, config)
+    except Transient as error:
+        return str(error)
+    return None
+
+
+def main_pid(node: Machine) -> int:
+    return int(node.run("systemctl show -P MainPID outlast-agent"))
+
+
+def until(node: Machine, script: str) -> None:
+    deadline_s = time.monotonic() + LIMIT_S
+    while node.run(f"if {script}; then echo yes; fi").strip() != "yes":
+        assert time.monotonic() < deadline_s, node.run("journalctl --no-pager -u outlast-agent | tail -30")
+        time.sleep(0.1)
+
+
+def test_from_boot_to_a_living_agent(node: Machine, kept: Path) -> None:
+    for trouble in install(remote(kept), record(node)):
+        assert trouble.startswith(f"i-1: ssh to {node.address}:22: "), "each is a line that says where"
+        assert "\n" not in trouble
+    until(node, "test -e /home/outlast/outlast/alive")
+    assert node.run("systemctl is-active outlast-agent outlast-deadman").split() == ["active", "active"]
+    written = json.loads(node.run("cat /home/outlast/outlast/agent.json"))
+    assert written["token"] == TOKEN
+    assert node.run("stat -c '%a %U' /home/outlast/outlast/agent.json").split() == ["600", "outlast"]
+    assert node.run("stat -c %U /proc/$(systemctl show -P MainPID outlast-agent)").strip() == "outlast"
+    in_the_open = node.run(
+        "cat /proc/*/cmdline /etc/systemd/system/outlast-*.service /var/lib/user-data; journalctl --no-pager"
+    )
+    assert TOKEN not in in_the_open
+    order = node.run("systemctl show -P After outlast-agent")
+    assert "network-online.target" in order, "it stops before the network does"
+
+
+def test_a_second_installation_finds_it_running(node: Machine, kept: Path) -> None:
+    hands = remote(kept)
+    install(hands, record(node))
+    before = main_pid(node)
+    install(hands, record(node))
+    install(remote(kept), record(node))
+    assert main_pid(node) == before
+    install(hands, record(node), replace(CONFIG, api_url="https://127.0.0.1:2"))
+    assert main_pid(node) != before
+    assert json.loads(node.run("cat /home/outlast/outlast/agent.json"))["api_url"].endswith(":2")
+    assert (
+        len(node.run("ls -d /home/outlast/outlast/agent-* /home/outlast/outlast/.agent-* || :").split()) == 1
+    )
+
+
+def test_an_agent_that_dies_comes_back_and_so_does_the_switch(node: Machine, kept: Path) -> None:
+    install(remote(kept), record(node))
+    for unit in ("outlast-agent", "outlast-deadman"):
+        before = int(node.run(f"systemctl show -P MainPID {unit}"))
+        node.run(f"kill -9 {before}")
+        until(node, f'p=$(systemctl show -P MainPID {unit}); [ "$p" -gt 0 ] && [ "$p" != {before} ]')
+
+
+def test_another_host_key_gets_nothing(node: Machine, kept: Path) -> None:
+    """The one that the image made before the boot script ran, or somebody else's at this address."""
+    install(remote(kept), record(node))
+    stranger = replace(record(node), launch_id="l2")
+    with pytest.raises(Transient, match=r"host key that is not the one it was given.*Nothing was sent"):
+        remote(kept).install(stranger, CONFIG)
+    with pytest.raises(Transient, match="host key"):
+        remote(kept, key=b"o" * 32).install(record(node), CONFIG)
+    attempts = node.run("journalctl --no-pager -u ssh")
+    assert attempts.count("Accepted publickey") == 1
+
+
+def test_what_goes_wrong_on_the_node_is_told_with_the_step(node: Machine, kept: Path) -> None:
+    install(remote(kept), record(node))
+    node.run("systemctl stop outlast-agent; cd /home/outlast; rm -rf outlast; : > outlast")
+    with pytest.raises(Transient, match=r"could not unpack the agent \(exit code 1\): .*outlast"):
+        remote(kept).install(record(node), CONFIG)
+
+
+def test_an_image_without_a_python_is_refused_for_good(node: Machine, kept: Path) -> None:
+    install(remote(kept), record(node))
+    node.run("find /usr/bin /usr/local/bin -name 'python3*' -delete")
+    with pytest.raises(
+        Invalid, match=r"i-1: its image has no Python .*: name another one in providers\.aws"
+    ) as found:
+        remote(kept).install(record(node), CONFIG)
+    assert found.value.scope.key == "aws/r1/"
+
+
+def test_a_way_of_ones_own_leads_there(node: Machine, kept: Path, tmp_path: Path) -> None:
+    """As a jump host or a session manager would: a command whose input and output are the connection."""
+    asked = tmp_path / "asked"
+    relay = (
+        "import os,socket,sys,threading\n"
+        "s=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
+        f"open({str(asked)!r},'a').write(' '.join(sys.argv[1:])+'\\n')\n"
+        "def out():\n"
+        "    while b:=s.recv(65536): os.write(1,b)\n"
+        "    os._exit(0)\n"
+        "threading.Thread(target=out,daemon=True).start()\n"
+        "while b:=os.read(0,65536): s.sendall(b)\n"
+    )
+    script = tmp_path / "relay.py"
+    script.write_text(relay)
+    ways = Ways(proxy_command=f"python3 {script} %h %p %r")
+    install(remote(kept, ways=ways), record(node))
+    assert asked.read_text().splitlines()[-1] == f"{node.address} 22 outlast"
+
+
+def test_the_certificate_that_the_api_is_trusted_by_goes_along(node: Machine, kept: Path) -> None:
+    install(remote(kept, authority="-----BEGIN CERTIFICATE-----\n"), record(node))
+    assert (
+        json.loads(node.run("cat /home/outlast/outlast/agent.json"))["ca_file"]
+        == "/home/outlast/outlast/ca.pem"
+    )
+    assert node.run("cat /home/outlast/outlast/ca.pem").startswith("-----BEGIN")
+
+
+def test_a_machine_that_nobody_comes_to_switches_itself_off(tmp_path: Path) -> None:
+    with machine(tmp_path / "machine", user_data(install_limit_s=0.5)) as made:
+        made.wait_until_off()
+        assert not made.alive
+
+
+def test_an_order_of_the_agent_switches_it_off(node: Machine, kept: Path) -> None:
+    install(remote(kept), record(node))
+    until(node, "test -e /home/outlast/outlast/alive")
+    node.run("echo its job is over > /home/outlast/outlast/power-off")
+    node.wait_until_off()
+    assert b"switching this machine off" not in node.console, "that is for the journal"
+
+
+def test_a_way_that_does_not_lead_there_says_why(kept: Path) -> None:
+    ways = Ways(proxy_command="sh -c 'echo the tunnel is closed >&2; sleep 0.1'")
+    with pytest.raises(Transient, match="the proxy command said: the tunnel is closed"):
+        remote(kept, ways=ways).install(instance(id="i-1", address="10.0.0.1"), CONFIG)
+
+
+@pytest.mark.parametrize(
+    ("command", "text"),
+    [
+        ("ssh -W %h:%p jump", "ssh -W 10.0.0.1:22 jump"),
+        ("nc %h %p # 100%% of %r", "nc 10.0.0.1 22 # 100% of me"),
+        ("a %%h %x %", "a %h %x %"),
+    ],
+)
+def test_the_marks_of_a_way(command: str, text: str) -> None:
+    assert filled(command, "10.0.0.1", 22, "me") == text
+
+
+@pytest.mark.parametrize("address", ["", "127.0.0.1"])
+def test_a_machine_that_is_not_there_yet(address: str, kept: Path) -> None:
+    with pytest.raises(ProviderError, match=r"no address yet|connection refused"):
+        remote(kept, ways=Ways(port=1)).install(instance(id="i-1", address=address), CONFIG)

@@ -1,0 +1,95 @@
+"""The registry: a cloud that can't be used as it is set up is refused in one line that says what to do."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.contracts.rows import instance
+
+from outlast_orchestrator.clouds import Cloud, Place, open_cloud
+from outlast_orchestrator.core.errors import UserError
+from outlast_orchestrator.remote.keyed import Keyed
+from outlast_orchestrator.remote.keys import PLACE
+from outlast_orchestrator.settings import Settings
+
+REGION = {"us-east-1": {"subnets": {"us-east-1a": "subnet-1"}, "security_groups": ["sg-1"]}}
+AWS = {"regions": REGION}
+GCP = {"project": "mine", "regions": {"europe-west4": {"zones": ["europe-west4-a"]}}}
+
+
+def place(home: Path, api_url: str = "https://outlast.example:8443", **more: Any) -> Place:
+    settings = Settings(home=home, **{"storage": "s3://bucket", **more})
+    return Place(settings, "owner", api_url, b"k" * 32)
+
+
+def opened(home: Path, **more: Any) -> Cloud:
+    return open_cloud("aws", AWS, place(home, **more))
+
+
+def test_a_machine_boots_with_switch_and_way_in_and_no_secret_is_saved(tmp_path: Path) -> None:
+    cloud = opened(tmp_path, limits={"install_limit_s": 1234})
+    text = cloud.user_data(instance().request)
+    assert text.startswith("#!/bin/sh\n")
+    assert PLACE in text
+    assert "PRIVATE KEY" not in text
+    assert "no agent was installed within 1234 s" in text
+    assert cloud.user_data(instance().request) == text
+    assert isinstance(cloud.provider, Keyed)
+
+
+def test_a_cloud_knows_its_own_times(tmp_path: Path) -> None:
+    aws = opened(tmp_path).limits
+    assert (aws.notice_s, aws.first_hour_free, aws.token_life_s) == (120.0, True, 600.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "more", "words"),
+    [
+        ("azur", {}, {}, "providers.azur: no such cloud; there is: aws, gcp, local"),
+        ("aws", {"regoins": {}}, {}, "providers.aws.regoins: no such key; did you mean regions?"),
+        (
+            "aws",
+            {"regions": {"r1": {"subnet": {}}}},
+            {},
+            "providers.aws.regions.r1.subnet: no such key; did you",
+        ),
+        ("aws", {"regions": {"r1": {"subnets": {}}}}, {}, "providers.aws: "),
+        ("aws", {**AWS, "ssh": {"prot": 22}}, {}, "providers.aws.ssh.prot: no such key; did you mean port?"),
+        ("aws", {"x": 1}, {}, "providers.aws.x: no such key; there are endpoint_url, instance_types, "),
+        ("aws", {"regions": []}, {}, "providers.aws: "),
+        ("local", {"zonse": {}}, {}, "providers.local.zonse: no such key; did you mean zones?"),
+        ("aws", {**AWS, "ssh": {"port": "x"}}, {}, "providers.aws.ssh: "),
+        ("aws", AWS, {"api_url": "http://127.0.0.1:8000"}, "can't reach http://127.0.0.1:8000: set api_url"),
+        ("aws", AWS, {"api_url": "http://localhost:1"}, "set api_url to an https address"),
+        ("gcp", GCP, {"api_url": "http://[::1]:1"}, "set api_url"),
+        ("aws", AWS, {"storage": ""}, "can't reach the bucket, a folder of this one: set storage"),
+        ("aws", AWS, {"ca_file": Path("/nowhere.pem")}, "ca_file: /nowhere.pem can't be read"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    tmp_path: Path, name: str, options: dict[str, Any], more: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(UserError) as found:
+        open_cloud(name, options, place(tmp_path, **more))
+    assert words in str(found.value)
+    assert "\n" not in str(found.value)
+    if "ca_file" not in words:
+        assert str(found.value).startswith(f"{tmp_path}/controller.yaml: ")
+
+
+@pytest.mark.parametrize("missing", ["boto3", "paramiko"])
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in [
+        m
+        for m in sys.modules
+        if m.startswith(("outlast_orchestrator.remote", "outlast_orchestrator.providers.aws"))
+    ]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, missing, None)
+    with pytest.raises(UserError, match=f"{missing} is missing: pip install 'outlast\\[aws\\]'"):
+        opened(tmp_path)
