@@ -21,6 +21,7 @@ NOTICE_MARGIN_S = 10.0  # the cloud's deadline is approximate
 NOTICE_MARGIN_SHARE = 0.25  # of a short notice: a margin must not eat it all
 UNKNOWN_DEADLINE_S = 110.0  # a termination without a time: two minutes is what clouds promise
 SHUTDOWN_S = 20.0  # SIGTERM from the operating system: nobody says how long it waits
+SAVES_THAT_SHOW_GOING_ON = 2  # the one that answered, and one more: so it did not leave for our request
 FINAL_GRACE_S = 3.0  # from a final save on the disk to ending a trainer that does not leave by itself
 KILL_GRACE_S = 5.0  # SIGTERM to SIGKILL, when nobody is in a hurry
 WAKE_GRACE_S = 20.0  # after a freeze both ways of renewing the lease get this chance

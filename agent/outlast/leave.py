@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from outlast.acts import AskSave, Decision, Kill, Leave, Stay
-from outlast.cadence import COMMIT_S, FINAL_GRACE_S, KILL_GRACE_S
+from outlast.cadence import COMMIT_S, FINAL_GRACE_S, KILL_GRACE_S, SAVES_THAT_SHOW_GOING_ON
 from outlast.next_save import next_save_s
 from outlast.protocol.messages import CommandKind
 from outlast.protocol.objects import ORDERED
@@ -117,7 +117,8 @@ def _await_final(view: AgentView, assignment: Assignment, reason: Leaving) -> De
     if assignment.parts and not assignment.saving.idle:
         # The others' trainers end with this one, and what one of them is still writing with them.
         return Decision((), "the final save is on the disk; the parts of the other nodes are on their way")
-    if view.now_s < assignment.saving.found_s + FINAL_GRACE_S or _leaves_by_itself(assignment):
+    settling = view.now_s < assignment.saving.found_s + FINAL_GRACE_S and not _went_on(assignment)
+    if settling or _leaves_by_itself(assignment):
         return Decision((), "the final save is on the disk; the trainer may leave by itself")
     return Decision(
         (Kill(f"{reason.why}; its final save is on the disk", KILL_GRACE_S),), "ending the trainer"
@@ -141,6 +142,15 @@ def _final_is_here(assignment: Assignment) -> bool:
 def _leaves_by_itself(assignment: Assignment) -> bool:
     answer = assignment.trainer.progress.answer
     return answer is not None and answer.leaving
+
+
+def _went_on(assignment: Assignment) -> bool:
+    """It saved again after the final save: who saves that often would never be found to have settled."""
+    ask, progress, found_step = assignment.ask, assignment.trainer.progress, assignment.saving.found_step
+    if not progress.polls:
+        return ask is not None and ask.saves_since >= SAVES_THAT_SHOW_GOING_ON
+    final = None if progress.answer is None else progress.answer.step
+    return final is not None and found_step is not None and found_step > final
 
 
 def _past(view: AgentView, moment_s: float | None) -> bool:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 
 from outlast.acts import End, Release
+from outlast.cadence import SAVES_THAT_SHOW_GOING_ON
 from outlast.health import ended_unhealthy, unhealthy
 from outlast.leave import Leaving
 from outlast.protocol.messages import AgentState, Failure
 from outlast.view import Assignment
-
-SAVES_THAT_SHOW_GOING_ON = 2  # the one that answered, and one more: so it did not leave for our request
 
 OUT_OF_MEMORY = re.compile(
     r"out of memory|OutOfMemoryError|cannot allocate memory|std::bad_alloc|\bMemoryError\b", re.IGNORECASE

@@ -8,6 +8,7 @@ import pytest
 from tests.core.build import (
     LIMITS,
     NOW_AT,
+    OFFER,
     actions,
     after,
     attempt,
@@ -22,7 +23,7 @@ from tests.core.build import (
 
 from outlast.protocol.messages import AgentState
 from outlast_orchestrator.core.actions import Install, Launch, Terminate
-from outlast_orchestrator.core.errors import Invalid, ProviderError, Scope, ScopeKind, Transient
+from outlast_orchestrator.core.errors import Capacity, Invalid, ProviderError, Scope, ScopeKind, Transient
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.types import AttemptPhase, InstancePhase, Progress
 from outlast_orchestrator.core.view import NEVER_S, Call, CallDone, CallKind, InstanceView, JobView
@@ -79,6 +80,17 @@ def test_an_image_that_no_agent_runs_on_ends_at_once_and_no_other_one_is_made_th
     for _ in range(3):
         assert actions(decided(ended), Launch) == []
         ended = after(ended)
+
+
+def test_a_machine_with_bad_gpus_is_replaced_by_another_one_soon() -> None:
+    bad = Capacity("i-m1: 1 of 2 GPUs answer", Scope(ScopeKind.POOL, OFFER.pool))
+    first = booting(bad)
+    assert events(decided(first), Kind.TELL) == []
+    ended = after(first)
+    assert ended.instances[0].record.phase is InstancePhase.TERMINATING
+    (block,) = ended.blocks
+    assert block.scope == OFFER.pool
+    assert block.until is not None
 
 
 def test_an_answer_that_comes_after_the_agent_is_no_news() -> None:

@@ -36,7 +36,8 @@ else
     mount -t cgroup -o none,name=systemd,xattr cgroup "$root/sys/fs/cgroup/systemd"
 fi
 
-# What an image of a cloud has: sshd with keys of its own, and something that runs the user data.
+# What an image of a cloud has: sshd with keys of its own, a driver that knows one GPU, and something that
+# runs the user data.
 : > "$root/etc/fstab"
 : > "$root/etc/machine-id"
 echo outlast-machine > "$root/etc/hostname"
@@ -52,6 +53,8 @@ ln -s /lib/systemd/system/ssh.service "$units/multi-user.target.wants/ssh.servic
 ln -sf /lib/systemd/system/ssh.service "$units/sshd.service"
 rm -f "$root"/etc/ssh/ssh_host_*
 ssh-keygen -q -t ed25519 -N '' -f "$root/etc/ssh/ssh_host_ed25519_key"
+printf '#!/bin/sh\necho GPU-00000000-0000-0000-0000-000000000000\n' > "$root/usr/local/bin/nvidia-smi"
+chmod 755 "$root/usr/local/bin/nvidia-smi"
 cp "$user_data" "$root/var/lib/user-data"
 cat > "$units/user-data.service" <<'END'
 [Unit]

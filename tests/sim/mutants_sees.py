@@ -88,7 +88,9 @@ SEES = (
         "unreachable is dead",
         (edit(f"{CORE}.rules.claimed:_lose", "if lease_is_over(m, limits)", "if is_silent(m, limits)"),),
         LIFE,
-        own=True, seed=1),
+        own=True,
+        seed=1,
+    ),
     Mutant(
         "a late end is not an end",
         (edit(f"{CORE}.rules.pointer:take_pointer", "_ended_late(sheet, attempt, pointer)", "..."),),

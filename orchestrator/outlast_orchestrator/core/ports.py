@@ -170,7 +170,7 @@ class AgentConfig:
 
 
 class Remote(Protocol):
-    """Runs things on a node. Raises ProviderError (Transient, Denied)."""
+    """Runs things on a node. Raises ProviderError: after all but Transient the machine is of no use."""
 
     def install(self, instance: Instance, config: AgentConfig) -> None:
         """Puts the agent there and starts it, once: a second call finds it running with this token."""

@@ -7,7 +7,15 @@ import json
 from dataclasses import dataclass
 
 from outlast.protocol.codec import to_json
-from outlast_orchestrator.core.errors import Invalid, ProviderError, Scope, ScopeKind, Transient, call_scope
+from outlast_orchestrator.core.errors import (
+    Capacity,
+    Invalid,
+    ProviderError,
+    Scope,
+    ScopeKind,
+    Transient,
+    call_scope,
+)
 from outlast_orchestrator.core.ports import AgentConfig
 from outlast_orchestrator.core.types import Instance
 from outlast_orchestrator.remote import steps
@@ -44,7 +52,7 @@ class SshRemote:
         self._authority = authority
 
     def install(self, instance: Instance, config: AgentConfig) -> None:
-        """Raises Transient, and Invalid for an image that no agent runs on."""
+        """Raises Transient; Invalid for an image that no agent runs on; Capacity for bad GPUs."""
         name = instance.id or instance.launch_id
         if not instance.address:
             raise self._later(f"{name} has no address yet")
@@ -66,6 +74,7 @@ class SshRemote:
         looked = self._run(shell, steps.LOOK, may=(steps.NOTHING_FITS,))
         if looked.code:
             raise self._unfit(instance, f"no Python of {', '.join(steps.PYTHONS)} with glibc")
+        self._check_gpus(shell, instance)
         python, target = steps.target_of(looked.stdout)
         bundle = self._bundles.of(target)
         if self._run(shell, steps.has(bundle.name), may=(1,)).code:
@@ -77,6 +86,17 @@ class SshRemote:
         key = hashlib.sha256(body + bundle.name.encode()).hexdigest()
         if self._run(shell, steps.start(python, bundle.name, key), may=(steps.NO_SYSTEMD,)).code:
             raise self._unfit(instance, "no systemd")
+
+    def _check_gpus(self, shell: Shell, instance: Instance) -> None:
+        """Before anything is trained on them. Raises Capacity: the next machine may be a good one."""
+        offer = instance.request.offer
+        if not offer.gpu_count:
+            return
+        ran = self._run(shell, steps.gpus(offer.gpu_count), may=(steps.NO_DRIVER, steps.GPUS_ARE_BAD))
+        if ran.code == steps.NO_DRIVER:
+            raise self._unfit(instance, "no NVIDIA driver (nvidia-smi)")
+        if ran.code:
+            raise Capacity(f"{instance.id}: {ran.stderr.strip()}", Scope(ScopeKind.POOL, offer.pool))
 
     def _config(self, config: AgentConfig) -> bytes:
         values = to_json(config)

@@ -16,6 +16,11 @@ PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 UNIT = "outlast-agent"
 NOTHING_FITS = 44  # exit code of `LOOK`
 NO_SYSTEMD = 45  # … of `start`
+NO_DRIVER, GPUS_ARE_BAD = 46, 47  # … of `gpus`
+# Errors after which a GPU computes nothing, or nothing right: fallen off the bus, memory, NVLink.
+# https://docs.nvidia.com/deploy/xid-errors/
+XIDS = (48, 63, 64, 74, 79, 94, 95)
+DRIVER_LIMIT_S = 180  # after the boot, until it has found all
 CONFIG = "agent.json"
 AUTHORITY = "ca.pem"
 
@@ -51,9 +56,30 @@ def target_of(said: str) -> tuple[str, Target]:
     return path, Target(version, machine)
 
 
+def gpus(count: int) -> Step:
+    """Standard error says what is wrong. An exit code of 1: not all are there yet, and it is still early."""
+    return Step(
+        "find its GPUs",
+        f"""command -v nvidia-smi >/dev/null || exit {NO_DRIVER}
+found=$(nvidia-smi --query-gpu=uuid --format=csv,noheader 2>&1 | grep -c '^GPU-')
+xid=$(sudo -n dmesg | grep -oE 'NVRM: Xid \\([^)]*\\): ({"|".join(map(str, XIDS))}),' | tail -n 1)
+fabric=$(systemctl is-failed nvidia-fabricmanager)
+if [ "$fabric" = failed ]; then fabric="; the fabric manager has failed"; else fabric=; fi
+if [ "$found" -ge {count} ] && [ -z "$xid$fabric" ]; then exit 0; fi
+echo "$found of {count} GPUs answer${{xid:+; the kernel says $xid}}$fabric" >&2
+read -r up rest < /proc/uptime
+if [ -z "$xid$fabric" ] && [ "${{up%%.*}}" -lt {DRIVER_LIMIT_S} ]; then exit 1; fi
+exit {GPUS_ARE_BAD}
+""",
+    )
+
+
 def has(bundle: str) -> Step:
     """Exit code 0: it is there, whole."""
     return Step("look for the agent", f'test -d "$HOME"/{FOLDER}/{shlex.quote(bundle)}')
+
+
+# What is half done is called `.…part`: an agent that starts meanwhile clears away its own `.….new`.
 
 
 def unpack(bundle: str) -> Step:
@@ -66,10 +92,10 @@ set -eu
 umask 077
 mkdir -p "$HOME"/{FOLDER}
 cd "$HOME"/{FOLDER}
-rm -rf .{name}.new
-mkdir .{name}.new
-tar -xzf - -C .{name}.new
-[ -d {name} ] || mv .{name}.new {name}
+rm -rf .{name}.part
+mkdir .{name}.part
+tar -xzf - -C .{name}.part
+[ -d {name} ] || mv .{name}.part {name}
 """,
         limit_s=300.0,
     )
@@ -80,7 +106,7 @@ def write(file: str) -> Step:
     return Step(
         f"write {file}",
         f'set -eu; umask 077; mkdir -p "$HOME"/{FOLDER}; cd "$HOME"/{FOLDER}; '
-        f"cat > .{file}.new && mv .{file}.new {file}",
+        f"cat > .{file}.part && mv .{file}.part {file}",
     )
 
 

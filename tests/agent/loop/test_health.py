@@ -104,9 +104,8 @@ def test_ended_for_its_saves_it_stays_that_whatever_is_ordered_meanwhile() -> No
 def test_who_is_leaving_anyway_leaves_for_that_reason() -> None:
     scene = Scene().running(ref(10))
     scene.notice(120.0)
-    assert none_of(refuses(scene, 20, 30), Kill)
-    refuses(scene, 40)
-    scene.later(FINAL_GRACE_S)
+    assert none_of(refuses(scene, 20), Kill)
+    only(refuses(scene, 30), Kill)  # it has saved once more, so it will not leave by itself
     release = only(scene.dies(), Release)
     assert release.then is AgentState.RELEASED
     assert "notice" in release.why

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.agent.loop.scene import ASSIGN, WORK, Scene, none_of, only, pointer, ref
+from tests.agent.loop.scene import ASSIGN, Scene, none_of, only, pointer, ref
 
 from outlast.acts import AskSave, Exit, Kill, Leave, PowerOff, Release, Stay, Upload
 from outlast.bucket.outcomes import Applied
@@ -13,7 +13,7 @@ from outlast.decide import decide
 from outlast.fold import fold
 from outlast.news import Closed, Killed, Settled, ShutdownAsked, Tick, TrainerLooked, Trouble, Uploaded
 from outlast.node_ports import TrainerExit, TrainerProgress
-from outlast.protocol.messages import AgentState, CheckpointPlan, Command, CommandKind
+from outlast.protocol.messages import AgentState, Command, CommandKind
 from outlast.protocol.objects import PointerState
 from outlast.trainer_contract import SaveAnswer
 from outlast.view import Plan
@@ -41,6 +41,24 @@ def test_a_notice_asks_for_a_final_save_and_the_trainer_is_stopped_only_after_it
     assert none_of(acts, Release)  # the save is still on its way
     only(scene.uploads(9), Release)
     released(scene)
+
+
+def test_who_saves_again_and_again_is_not_leaving_by_itself() -> None:
+    """Each of its saves would begin its time to settle anew, and it would train on until the deadline."""
+    scene = Scene().running()
+    scene.notice(120.0)
+    scene.saves(9)
+    assert none_of(scene.later(1.0), Kill)
+    only(scene.saves(10), Kill)
+
+
+def test_who_names_its_final_save_and_saves_again_is_not_leaving_either() -> None:
+    scene = Scene().running()
+    scene.progress(POLLS)
+    scene.notice(120.0)
+    scene.progress(replace(POLLS, answer=SaveAnswer("r", 9)))
+    assert none_of(scene.saves(9), Kill)
+    only(scene.saves(10), Kill)
 
 
 def test_who_leaves_by_itself_is_not_killed() -> None:
@@ -271,23 +289,3 @@ def test_without_a_controller_no_machine_is_switched_off_when_the_work_is_over()
     scene.dies()
     released(scene)
     assert none_of(scene.later(10_000.0), PowerOff)
-
-
-def test_a_save_is_asked_for_when_the_interval_is_over() -> None:
-    work = replace(WORK, checkpoint=CheckpointPlan(every_s=30.0))
-    scene = Scene().running()
-    scene.view = replace(scene.view, assignment=replace(scene.assignment, work=work))
-    assert scene.later(29.0) == []
-    assert not only(scene.later(1.0), AskSave).final
-    assert scene.later(1.0) == []
-    scene.saves(4)
-    scene.uploads(4)
-    assert none_of(scene.later(29.0), AskSave)
-    only(scene.later(1.0), AskSave)
-
-
-def test_a_person_s_wish_for_a_save_is_obeyed_once() -> None:
-    scene = Scene().running()
-    wish = Command(CommandKind.SAVE, 1, why="before the weekend")
-    only(scene.told(ASSIGN, wish), AskSave)
-    assert scene.told(ASSIGN, wish) == []

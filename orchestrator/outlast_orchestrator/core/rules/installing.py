@@ -1,8 +1,8 @@
-"""Rule 1, of installations: what went wrong is told once, and an image that no agent runs on ends. Pure."""
+"""Rule 1, of installations: told once when they fail; a machine that can't be used ends. Pure."""
 
 from __future__ import annotations
 
-from outlast_orchestrator.core.errors import Denied, Invalid
+from outlast_orchestrator.core.errors import Capacity, Denied, Invalid
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.place import block_for
 from outlast_orchestrator.core.rules.claimed import terminate
@@ -21,8 +21,9 @@ def note_install(sheet: Sheet, done: CallDone) -> None:
         sheet.set_instance(launch_id, install_why=problem)
         kind, why = Kind.INSTALL_MENDED, "the agent is installed and started"
         sheet.log(Kind.INSTALL_TROUBLE if problem else kind, problem or why, launch=launch_id)
-    if isinstance(done.error, (Invalid, Denied)):
+    if isinstance(done.error, (Invalid, Denied, Capacity)):
         scope = done.error.scope.key
         sheet.blocks[scope] = block_for(done.error, sheet.blocks.get(scope), sheet.view.now_at)
-        sheet.log(Kind.TELL, f"{type(done.error).__name__}: {problem}", scope=scope)
+        if done.error.tell:
+            sheet.log(Kind.TELL, f"{type(done.error).__name__}: {problem}", scope=scope)
         terminate(sheet, sheet.machines[launch_id], problem)
