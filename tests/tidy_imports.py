@@ -55,7 +55,7 @@ ANYTHING = frozenset(
     {"server", "clouds", "demo"}
 )  # server and registry know all; the demo drives the others as a person would
 INSIDE_COMMANDS = frozenset(
-    {"server", "simulate", "demo", "storage"}
+    {"server", "simulate", "demo", "storage", "remote"}
 )  # cli: only inside the command that needs it
 
 # What of the agent's package the controller's side may know.

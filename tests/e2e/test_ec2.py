@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trustme
 import yaml
-from tests.e2e.stage import Stage
+from tests.e2e.stage import Stage, one_line
 from tests.servers.ec2_machines import HERE, Yard, yard
 from tests.servers.seaweedfs import ADMIN
 
@@ -87,6 +87,8 @@ def test_a_job_survives_its_machine_and_leaves_none_behind(ec2_stage: Ec2Stage) 
     job = submit(stage, 150)
     stage.until_saved(job)
     (first,) = made.running()
+    assert stage.outlast("ssh", "count", "--", "cat", "/proc/1/comm").out == "systemd\n"
+    assert stage.outlast("ssh", "count", "--", "exit 7", code=7).out == ""
     made.take(first)
     stage.until_saved(job, generation=2)
     done = stage.until_state(job, "SUCCEEDED")
@@ -94,6 +96,7 @@ def test_a_job_survives_its_machine_and_leaves_none_behind(ec2_stage: Ec2Stage) 
     assert done["attempts"][1]["start_step"] >= 5
     assert done["attempts"][0]["closed"]["verdict"] == "preempted"
     stage.until("no machine is left", lambda: not made.running())
+    one_line(stage.outlast("ssh", "count", code=2).err, "count has no machine now: it is SUCCEEDED")
     stage.outlast("outputs", "get", "count", stage.desk / "got")
     assert (stage.desk / "got" / "total.txt").read_text() == "150"
     told = json.dumps(stage.events(job)) + (stage.home / "controller.log").read_text()

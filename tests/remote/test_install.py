@@ -3,93 +3,29 @@
 from __future__ import annotations
 
 import json
-import time
-from collections.abc import Iterator
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tests.contracts.rows import instance
+from tests.remote.kit import (
+    CONFIG,
+    KEY,
+    TOKEN,
+    install,
+    main_pid,
+    record,
+    remote,
+    until,
+    user_data,
+)
 from tests.servers.machine import Machine, machine
 
-from outlast_orchestrator.core.errors import Capacity, Invalid, ProviderError, Transient
-from outlast_orchestrator.core.ports import AgentConfig
-from outlast_orchestrator.core.types import Instance
-from outlast_orchestrator.remote.boot import boot_script, switch_of
-from outlast_orchestrator.remote.bundle import Bundles
-from outlast_orchestrator.remote.install import SshRemote, Ways
-from outlast_orchestrator.remote.keys import login_key, with_host_key
+from outlast_orchestrator.core.errors import Invalid, ProviderError, Transient
+from outlast_orchestrator.remote.install import Ways
+from outlast_orchestrator.remote.login import Way, ssh_command
 from outlast_orchestrator.remote.proxy import filled
-
-KEY = b"k" * 32
-TOKEN = "the-token-of-this-node"
-CONFIG = AgentConfig(
-    api_url="https://127.0.0.1:1",  # nobody is there, and the agent goes on asking
-    token=TOKEN,
-    job="job-1",
-    owner="own",
-    instance="l1",
-    storage="file:///mnt/bucket",
-    lease_s=600.0,
-    cloud="aws",
-    instance_id="i-1",
-)
-LIMIT_S = 60.0
-
-
-def user_data(key: bytes = KEY, install_limit_s: float = 1800.0) -> str:
-    script = boot_script(switch_of(3600.0, install_limit_s, 600.0), login_key(key).public)
-    return with_host_key(replace(instance().request, user_data=script), key).user_data
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Bundles are made once."""
-    return tmp_path_factory.mktemp("bundles")
-
-
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[Machine]:
-    with machine(tmp_path / "machine", user_data()) as made:
-        yield made
-
-
-def remote(kept: Path, key: bytes = KEY, ways: Ways = Ways(), authority: str = "") -> SshRemote:  # noqa: B008
-    return SshRemote("aws", key, Bundles(kept), ways, authority)
-
-
-def record(node: Machine) -> Instance:
-    return instance(id="i-1", address=node.address)
-
-
-def install(remote: SshRemote, record: Instance, config: AgentConfig = CONFIG) -> list[str]:
-    """Repeats it as the controller does; what went wrong until it went well."""
-    troubles: list[str] = []
-    deadline_s = time.monotonic() + LIMIT_S
-    while (trouble := _trouble(remote, record, config)) is not None:
-        troubles.append(trouble)
-        assert time.monotonic() < deadline_s, troubles
-        time.sleep(0.2)
-    return troubles
-
-
-def _trouble(remote: SshRemote, record: Instance, config: AgentConfig) -> str | None:
-    try:
-        remote.install(record, config)
-    except Transient as error:
-        return str(error)
-    return None
-
-
-def main_pid(node: Machine) -> int:
-    return int(node.run("systemctl show -P MainPID outlast-agent"))
-
-
-def until(node: Machine, script: str) -> None:
-    deadline_s = time.monotonic() + LIMIT_S
-    while node.run(f"if {script}; then echo yes; fi").strip() != "yes":
-        assert time.monotonic() < deadline_s, node.run("journalctl --no-pager -u outlast-agent | tail -30")
-        time.sleep(0.1)
 
 
 def test_from_boot_to_a_living_agent(node: Machine, kept: Path) -> None:
@@ -108,6 +44,25 @@ def test_from_boot_to_a_living_agent(node: Machine, kept: Path) -> None:
     assert TOKEN not in in_the_open
     order = node.run("systemctl show -P After outlast-agent")
     assert "network-online.target" in order, "it stops before the network does"
+
+
+def test_a_person_gets_there_with_the_same_keys(node: Machine, kept: Path, tmp_path: Path) -> None:
+    install(remote(kept), record(node))
+    words = ["echo", "a  b", "$HOME"]
+    done = subprocess.run(
+        ssh_command(Way(KEY, "l1", node.address), tmp_path, words), capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "a  b $HOME\n", "as it was typed here"
+    other = tmp_path / "other"
+    other.mkdir()
+    refused = subprocess.run(
+        ssh_command(Way(KEY, "l2", node.address), other, ["true"]),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert refused.returncode == 255
+    assert "Host key verification failed" in refused.stderr
 
 
 def test_a_second_installation_finds_it_running(node: Machine, kept: Path) -> None:
@@ -172,45 +127,6 @@ def test_an_image_without_a_python_is_refused_for_good(node: Machine, kept: Path
     ) as found:
         remote(kept).install(record(node), CONFIG)
     assert found.value.scope.key == "aws/r1/"
-
-
-def with_gpus(node: Machine, count: int) -> Instance:
-    found = record(node)
-    offer = replace(found.request.offer, gpu="T4", gpu_count=count)
-    return replace(found, request=replace(found.request, offer=offer))
-
-
-def test_gpus_that_are_there_are_taken(node: Machine, kept: Path) -> None:
-    install(remote(kept), with_gpus(node, 1))
-
-
-def test_gpus_that_are_missing_get_their_time_and_then_end_the_machine(node: Machine, kept: Path) -> None:
-    install(remote(kept), record(node))
-    node.run("echo 10.00 1.00 > /tmp/uptime; mount --bind /tmp/uptime /proc/uptime")
-    with pytest.raises(Transient, match=r"could not find its GPUs .*: 1 of 2 GPUs answer$"):
-        remote(kept).install(with_gpus(node, 2), CONFIG)
-    node.run("echo 999.00 1.00 > /tmp/uptime")
-    with pytest.raises(Capacity, match=r"^i-1: 1 of 2 GPUs answer$") as found:
-        remote(kept).install(with_gpus(node, 2), CONFIG)
-    assert found.value.scope.key == "here/r1/r1-a/cpu-1/spot"
-
-
-def test_a_gpu_that_has_fallen_off_the_bus_ends_the_machine_at_once(node: Machine, kept: Path) -> None:
-    install(remote(kept), record(node))
-    line = "[  12.3] NVRM: Xid (PCI:0000:00:1e): 79, pid=77, GPU has fallen off the bus."
-    node.run(f"printf '#!/bin/sh\necho \"{line}\"\n' > /usr/local/bin/dmesg; chmod 755 /usr/local/bin/dmesg")
-    with pytest.raises(Capacity, match=r"1 of 1 GPUs answer; the kernel says NVRM: Xid .*: 79,"):
-        remote(kept).install(with_gpus(node, 1), CONFIG)
-    harmless = line.replace(" 79,", " 13,")
-    node.run(f"printf '#!/bin/sh\necho \"{harmless}\"\n' > /usr/local/bin/dmesg")
-    remote(kept).install(with_gpus(node, 1), CONFIG)
-
-
-def test_an_image_without_a_driver_is_refused_for_good(node: Machine, kept: Path) -> None:
-    install(remote(kept), record(node))
-    node.run("rm /usr/local/bin/nvidia-smi")
-    with pytest.raises(Invalid, match="its image has no NVIDIA driver"):
-        remote(kept).install(with_gpus(node, 1), CONFIG)
 
 
 def test_a_way_of_ones_own_leads_there(node: Machine, kept: Path, tmp_path: Path) -> None:

@@ -163,6 +163,20 @@ def logs(
     work.logs(job, attempt, rank, follow)
 
 
+@app.command(context_settings={"allow_interspersed_args": False})
+def ssh(
+    job: JobArgument,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[COMMAND...]", help="Default: a shell.")
+    ] = None,
+    rank: Annotated[int, typer.Option("--rank", min=0, help="Which node of the attempt.")] = 0,
+) -> None:
+    """Go onto a job's machine, or run a command there. Where the server runs."""
+    from outlast_orchestrator.cli import shell
+
+    raise typer.Exit(shell.ssh(job, rank, command or []))
+
+
 @app.command()
 def events(
     job: Annotated[str | None, typer.Argument(metavar="[JOB]", help="Default: of everything.")] = None,

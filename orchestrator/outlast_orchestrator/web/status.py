@@ -138,6 +138,7 @@ def _instance(instance: Instance, heard: Mapping[str, Heard], now_at: float) -> 
         "launch_id": instance.launch_id,
         "id": instance.id,
         "phase": instance.phase.value,
+        "address": instance.address,
         "age_s": _age(now_at, instance.started_at or instance.intended_at),
         **offer_json(offer),
         "usd": round(cost([instance], now_at).spent_usd, CENTS),

@@ -1,0 +1,63 @@
+"""What `outlast ssh` does: finds a job's machine, and leads a person onto it."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from outlast_orchestrator.cli.client import connect, home
+from outlast_orchestrator.core.errors import UserError
+
+KEY = "node.key"
+GONE = "gone"
+
+
+def ssh(job: str, rank: int, command: Sequence[str]) -> int:
+    """The exit code of what ran there. Raises UserError when there is no machine, or no way to it."""
+    if os.environ.get("OUTLAST_URL"):
+        raise UserError("OUTLAST_URL is set: run this where that server runs, for it has the machines' keys")
+    with connect() as client:
+        status = client.get(f"/v1/jobs/{job}")
+    machine = _machine(status, job, rank)
+    settings = importlib.import_module("outlast_orchestrator.settings").load_settings()
+    options = (settings.providers or {}).get(machine["cloud"])
+    file = home() / KEY
+    if not machine["address"] or options is None or not file.exists():
+        raise UserError(_no_way(machine))
+    ways = options.get("ssh") or {}
+    login = importlib.import_module("outlast_orchestrator.remote.login")
+    way = login.Way(
+        bytes.fromhex(file.read_text().strip()),
+        machine["launch_id"],
+        machine["address"],
+        int(ways.get("port", login.PORT)),
+        str(ways.get("proxy_command", "")),
+    )
+    with tempfile.TemporaryDirectory(prefix="outlast-ssh-") as folder:
+        try:
+            return subprocess.run(login.ssh_command(way, Path(folder), command), check=False).returncode
+        except FileNotFoundError as error:
+            raise UserError("there is no ssh here: install OpenSSH's client") from error
+
+
+def _machine(status: dict[str, Any], job: str, rank: int) -> dict[str, Any]:
+    """That of the newest attempt."""
+    launches = status["attempts"][-1]["launches"] if status["attempts"] else []
+    wanted = launches[rank] if rank < len(launches) else ""
+    for one in status["instances"]:
+        if one["launch_id"] == wanted and one["phase"] != GONE:
+            found: dict[str, Any] = one
+            return found
+    which = f"{job} has no machine" if rank == 0 else f"{job} has no machine of rank {rank}"
+    raise UserError(f"{which} now: it is {status['state']}, {status['why']}")
+
+
+def _no_way(machine: dict[str, Any]) -> str:
+    if machine["address"].startswith("127."):
+        return f"{machine['id']} is only a session on this computer: its files are below {home()}"
+    return f"{machine['id'] or machine['launch_id']} has no address yet, or its cloud is not configured here"
