@@ -32,6 +32,7 @@ class Cloud:
     remote: Remote
     limits: Limits
     user_data: Callable[[LaunchRequest], str]
+    way: str  # how its machines are reached, for people
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ def _open_local(options: dict[str, Any], place: Place) -> Cloud:
     def switch(request: LaunchRequest) -> str:
         return user_data(Deadman(request.max_life_s, times.install_limit_s, times.hung_after_s))
 
-    return Cloud(provider, LocalRemote(folder, clock), limits, switch)
+    way = "its machines are sessions on this computer"
+    return Cloud(provider, LocalRemote(folder, clock), limits, switch, way)
 
 
 def _open_aws(options: dict[str, Any], place: Place) -> Cloud:
@@ -133,19 +135,17 @@ def _over_ssh(name: str, provider: Provider, ways: Any, limits: Limits, place: P
         raise _not_installed(place, name, error) from error
 
     settings, times = place.settings, place.settings.limits
-    remote = SshRemote(
-        name,
-        place.key,
-        Bundles(settings.home / BUNDLES),
-        _read(Ways, ways, place, f"{name}.{SSH}"),
-        _authority(settings.ca_file),
-    )
+    how = _read(Ways, ways, place, f"{name}.{SSH}")
+    bundles = Bundles(settings.home / BUNDLES)
+    remote = SshRemote(name, place.key, bundles, how, _authority(settings.ca_file))
+    through = f" through `{how.proxy_command}`" if how.proxy_command else ""
+    way = f"SSH to port {how.port}{through}; its machines report to {place.api_url}"
 
     def script(request: LaunchRequest) -> str:
         switch = switch_of(request.max_life_s, times.install_limit_s, times.hung_after_s)
         return boot_script(switch, login_key(place.key).public)
 
-    return Cloud(Keyed(provider, place.key), remote, limits, script)
+    return Cloud(Keyed(provider, place.key), remote, limits, script, way)
 
 
 def _may_be_used(place: Place, name: str) -> None:

@@ -29,7 +29,7 @@ from outlast_orchestrator.core.decide import decide
 from outlast_orchestrator.core.errors import OutlastError, ProviderError, UserError
 from outlast_orchestrator.core.ports import Provider
 from outlast_orchestrator.core.tokens import hash_token
-from outlast_orchestrator.core.types import LaunchRequest, Offer, Want
+from outlast_orchestrator.core.types import LaunchRequest, Market, Offer, Want
 from outlast_orchestrator.core.view import Limits, Seen
 from outlast_orchestrator.policies import POLICIES
 from outlast_orchestrator.settings import Settings, load_settings
@@ -42,6 +42,7 @@ from outlast_orchestrator.store.restore import Restore, put_back
 from outlast_orchestrator.web.app import Services, create_app
 from outlast_orchestrator.web.auth import issue_token
 from outlast_orchestrator.web.serve import ApiServer, Listen
+from outlast_orchestrator.web.services import CloudCheck
 
 STOP_LIMIT_S = 10.0
 
@@ -92,6 +93,7 @@ class Server:
             offers=self._offers,
             policies=POLICIES,
             orphans=self._orphans,
+            check=self._check,
             next_wake_s=lambda job: self._controller.next_wake_s(job),
             notice_s=lambda cloud: self._limits([cloud]).notice_s,
             leading=lambda: self._controller.leading(),
@@ -145,6 +147,9 @@ class Server:
             raise refusal
         return found
 
+    def _check(self) -> list[CloudCheck]:
+        return [CloudCheck(name, one.way, _problems(one.provider)) for name, one in self._clouds.items()]
+
     def _orphans(self) -> list[Seen]:
         """Lists first, then reads the store: what was launched in between has its intent there."""
         listed = [
@@ -192,6 +197,18 @@ def _ask(provider: Provider, want: Want) -> tuple[list[Offer], ProviderError | N
         return provider.offers(want), None
     except ProviderError as error:
         return [], error
+
+
+def _problems(provider: Provider) -> tuple[str, ...]:
+    """Also what is only found by asking for offers: rights, and a network that does not lead there."""
+    try:
+        return tuple(provider.check()) or tuple(_no_offers(provider.offers(Want(markets=tuple(Market)))))
+    except ProviderError as error:
+        return (str(error),)
+
+
+def _no_offers(offers: Sequence[Offer]) -> list[str]:
+    return [] if offers else ["it offers no machine type at all: look at instance_types and regions"]
 
 
 def _admin_token(home: Path, store: SqlStore, clock: SystemClock) -> None:

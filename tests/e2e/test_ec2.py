@@ -84,6 +84,9 @@ def submit(stage: Stage, steps: int) -> str:
 
 def test_a_job_survives_its_machine_and_leaves_none_behind(ec2_stage: Ec2Stage) -> None:
     stage, made = ec2_stage.stage, ec2_stage.yard
+    checked = stage.outlast("doctor", "--json").json["clouds"]
+    assert [(one["cloud"], one["problems"]) for one in checked] == [("aws", [])]
+    assert f"SSH to port 22; its machines report to https://{HERE}:" in checked[0]["way"]
     job = submit(stage, 150)
     stage.until_saved(job)
     (first,) = made.running()

@@ -55,6 +55,7 @@ from outlast_orchestrator.store.db import SqlStore, open_store
 from outlast_orchestrator.web.app import Services, create_app
 from outlast_orchestrator.web.auth import issue_token
 from outlast_orchestrator.web.serve import ApiServer, Listen
+from outlast_orchestrator.web.services import CloudCheck
 
 OFFER = Offer("here", "r1", "r1-a", "cpu-1", Market.SPOT, 0.30, 1.00)
 DEARER = replace(OFFER, zone="r1-b", price_usd_h=0.50)
@@ -77,6 +78,7 @@ class Api:
     url: str = ""
     token: str = ""
     leading: bool = True
+    clouds: list[CloudCheck] = field(default_factory=list)
     server: ApiServer | None = None
 
     def __post_init__(self) -> None:
@@ -150,6 +152,7 @@ class Api:
             storage=self.storage,
             offers=lambda _want: list(self.offers),
             orphans=lambda: [STRAY],
+            check=lambda: list(self.clouds),
             next_wake_s=lambda _job: 7.0,
             leading=lambda: self.leading,
         )

@@ -125,6 +125,7 @@ def test_a_node_token_opens_nothing_of_the_peoples_side(api: Api) -> None:
             "/v1/jobs",
             f"/v1/jobs/{job.id}",
             "/v1/orphans",
+            "/v1/doctor",
             f"/v1/jobs/{job.id}/logs",
             "/v1/events",
         ):

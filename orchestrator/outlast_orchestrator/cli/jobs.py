@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from outlast_orchestrator.cli import fetch, follow, output, render, story
 from outlast_orchestrator.cli.client import Client, connect, job_path, who
+from outlast_orchestrator.cli.exits import Exit
 from outlast_orchestrator.cli.words import size
 from outlast_orchestrator.core.errors import UserError
 
@@ -99,6 +100,21 @@ def orphans(as_json: bool) -> None:
         render.console().print(render.orphans_table(found["orphans"]))
     else:
         output.say("no orphans: every machine with our tag belongs to a job")
+
+
+def doctor(as_json: bool) -> int:
+    """Exits with REFUSED when a cloud can't be used."""
+    with connect() as client:
+        found = client.get("/v1/doctor")
+    bad = any(one["problems"] for one in found["clouds"])
+    if as_json:
+        output.result(found)
+    elif found["clouds"]:
+        render.console().print(render.doctor_table(found["clouds"]))
+        output.say(f"the storage {found['storage']} is checked by `outlast connect storage URL --only-check`")
+    else:
+        output.say("no cloud is configured: name one under `providers:` in controller.yaml")
+    return Exit.REFUSED if bad or not found["clouds"] else Exit.SUCCESS
 
 
 def checkpoints(name: str, as_json: bool) -> None:

@@ -163,6 +163,14 @@ def logs(
     work.logs(job, attempt, rank, follow)
 
 
+@app.command()
+def doctor(as_json: Json = False) -> None:
+    """Ask each configured cloud whether it can be used, and say how its machines are reached."""
+    from outlast_orchestrator.cli import jobs
+
+    raise typer.Exit(jobs.doctor(as_json))
+
+
 @app.command(context_settings={"allow_interspersed_args": False})
 def ssh(
     job: JobArgument,

@@ -231,6 +231,15 @@ def storage_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     return table("", ["CHECK", "RESULT", "FOUND"], made)
 
 
+def doctor_table(clouds: Sequence[Mapping[str, Any]]) -> Table:
+    made = []
+    for one in clouds:
+        problems = [escape(one_line(problem)) for problem in one["problems"]]
+        result = "[red]bad[/]" if problems else "[green]ok[/]"
+        made.append([one["cloud"], result, "\n".join(problems) or escape(one_line(one["way"]))])
+    return table("", ["CLOUD", "RESULT", "FOUND"], made)
+
+
 def event_line(event: Mapping[str, Any]) -> str:
     at = datetime.fromtimestamp(event["at"], tz=timezone.utc).astimezone()
     attempt = f" [attempt {event['attempt']}]" if event.get("attempt") is not None else ""

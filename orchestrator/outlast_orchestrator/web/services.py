@@ -25,6 +25,15 @@ def _leading() -> bool:
 
 
 @dataclass(frozen=True)
+class CloudCheck:
+    """What is wrong with a configured cloud, each with its mend; `way`: how its machines are reached."""
+
+    cloud: str
+    way: str
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Services:
     store: Store
     nodes: Nodes
@@ -35,6 +44,7 @@ class Services:
     offers: Callable[[Want], list[Offer]]  # of all configured clouds; raises ProviderError
     policies: Mapping[str, Policy] = field(default_factory=dict)
     orphans: Callable[[], list[Seen]] = list  # machines with our tag that no record owns; slow
+    check: Callable[[], list[CloudCheck]] = list  # asks each configured cloud; slow
     next_wake_s: Callable[[str], float | None] = _unknown_wake  # from now until that job is looked at again
     notice_s: Callable[[str], float | None] = _unknown_wake  # by cloud: how long before the end it warns
     leading: Callable[[], bool] = _leading

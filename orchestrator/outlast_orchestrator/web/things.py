@@ -57,6 +57,10 @@ def bucket_routes(services: Services, hangs: Hangs) -> APIRouter:
     def orphans() -> dict[str, Any]:
         return {"orphans": [to_json(seen) for seen in services.orphans()]}
 
+    @router.get("/doctor")
+    def doctor() -> dict[str, Any]:
+        return {"storage": services.storage, "clouds": [to_json(one) for one in services.check()]}
+
     _output_routes(router, services)
     _code_route(router, services)
     _log_route(router, services, hangs)
