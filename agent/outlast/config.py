@@ -37,6 +37,7 @@ class Config:
     instance_id: str = ""  # the cloud's
     home: str = ""  # "": the folder of this file
     poweroff: tuple[str, ...] = ()  # (): what the environment names, if it does
+    trainer_path: str = ""  # where the trainer finds this package, if it has none of its own
     ca_file: str = ""  # for https with a private authority
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from outlast_orchestrator.remote.bundle import Bundles, BundleTrouble, own_target
+from outlast_orchestrator.remote.bundle import CODE, PACKAGES, Bundles, BundleTrouble, own_target
 
 NEEDS = ("greeting>=1",)
 
@@ -64,9 +64,12 @@ def test_it_is_made_once_and_its_name_tells_what_is_in_it(tmp_path: Path, index:
     target = replace(own_target(), machine="x86_64")
     old, new = (bundles.of(replace(target, python=one)) for one in ("3.10", "3.12"))
     assert old.name != new.name
-    assert (unpacked(old.file, tmp_path / "a") / "greeting.py").read_text() == "FOR = '310'\n"
-    assert (unpacked(new.file, tmp_path / "b") / "greeting.py").read_text() == "FOR = '312'\n"
-    assert (tmp_path / "a" / "outlast" / "loop.py").exists()
+    assert (unpacked(old.file, tmp_path / "a") / PACKAGES / "greeting.py").read_text() == "FOR = '310'\n"
+    assert (unpacked(new.file, tmp_path / "b") / PACKAGES / "greeting.py").read_text() == "FOR = '312'\n"
+    assert (tmp_path / "a" / CODE / "outlast" / "loop.py").exists()
+    assert [path.name for path in (tmp_path / "a" / CODE).iterdir()] == ["outlast"], (
+        "a trainer gets this folder"
+    )
     before = new.file.stat().st_mtime_ns
     for found in index.iterdir():
         found.unlink()

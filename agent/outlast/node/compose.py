@@ -52,7 +52,7 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
         raise ConfigError(f"{config.home} can't be used as the agent's home: {error}") from error
     start_transfers(runtime, config.storage)
     power = CommandPower(home, config.poweroff, log)
-    node = node_of(home, runtime, bucket, log, power, config.cloud)
+    node = node_of(home, runtime, bucket, log, power, config.cloud, config.trainer_path)
     identity = Identity(
         job=config.job,
         owner=config.owner,
@@ -67,12 +67,19 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
 
 
 def node_of(
-    home: Home, runtime: Runtime, bucket: Bucket, log: FileLog, power: Power, cloud: str = ""
+    home: Home,
+    runtime: Runtime,
+    bucket: Bucket,
+    log: FileLog,
+    power: Power,
+    cloud: str = "",
+    trainer_path: str = "",
 ) -> Node:
-    """All that touches this machine. `cloud`: who made it, where the controller has said so."""
+    """All that touches this machine. `cloud`: who made it, where the controller has said so; `trainer_path`:
+    where a trainer finds this package."""
     workplace = NodeWorkplace(home, bucket, log)
     return Node(
-        trainer=ProcessTrainer(home, log),
+        trainer=ProcessTrainer(home, log, trainer_path),
         workplace=workplace,
         saves=_saves(home, runtime),
         notices=detect(os.environ, cloud),

@@ -33,8 +33,10 @@ OURS = (*ALL, "OUTLAST_POWEROFF", "OUTLAST_TREE")  # not for the trainer, or giv
 class ProcessTrainer:
     """One at a time. Everything but `pids` is called from the trainer's task."""
 
-    def __init__(self, home: Home, log: FileLog) -> None:
+    def __init__(self, home: Home, log: FileLog, path: str = "") -> None:
+        """`path` ends the trainer's PYTHONPATH: what it has there itself comes first."""
         self._home = home
+        self._path = path
         self._log = log
         self._kept: Kept | None = None
         self._exit: TrainerExit | None = None
@@ -52,6 +54,8 @@ class ProcessTrainer:
             raise NodeTrouble("trainer", f"checkpoint.signal: {error}", fatal=True) from error
         env = {name: value for name, value in os.environ.items() if name not in OURS}
         env.update(order.env)
+        if self._path:
+            env["PYTHONPATH"] = ":".join(one for one in (env.get("PYTHONPATH"), self._path) if one)
         cwd = Path(order.work_dir)
         try:
             folder.mkdir(parents=True, exist_ok=True)

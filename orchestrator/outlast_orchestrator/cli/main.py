@@ -182,7 +182,8 @@ def ssh(
     """Go onto a job's machine, or run a command there. Where the server runs."""
     from outlast_orchestrator.cli import shell
 
-    raise typer.Exit(shell.ssh(job, rank, command or []))
+    words = command or []
+    raise typer.Exit(shell.ssh(job, rank, words[1:] if words[:1] == ["--"] else words))
 
 
 @app.command()

@@ -26,7 +26,19 @@ from pathlib import Path
 PLATFORMS = ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
 FETCH_LIMIT_S = 600.0
 NAME_CHARS = 16
-MAIN = "import sys\n\nfrom outlast.__main__ import main\n\nraise SystemExit(main(sys.argv[1:]))\n"
+# Apart, because the trainer gets the code alone: it may have another Python, and packages of its own.
+CODE, PACKAGES = "code", "packages"
+MAIN = f"""\
+import os
+import sys
+
+here = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(here, name) for name in ({CODE!r}, {PACKAGES!r})]
+
+from outlast.__main__ import main
+
+raise SystemExit(main(sys.argv[1:]))
+"""
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 
 
@@ -83,11 +95,11 @@ class Bundles:
             root = Path(made) / "root"
             root.mkdir()
             if target == own_target():
-                _copy_installed(self._needs, root)
+                _copy_installed(self._needs, root / PACKAGES)
             else:
-                _fetch(self._needs, target, root)
+                _fetch(self._needs, target, root / PACKAGES)
             for name, body in _own_code():
-                path = root / name
+                path = root / CODE / name
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(body)
             (root / "__main__.py").write_text(MAIN)

@@ -19,8 +19,8 @@ from outlast_orchestrator.core.errors import (
 from outlast_orchestrator.core.ports import AgentConfig
 from outlast_orchestrator.core.types import Instance
 from outlast_orchestrator.remote import steps
-from outlast_orchestrator.remote.boot import LOGIN
-from outlast_orchestrator.remote.bundle import Bundles, BundleTrouble
+from outlast_orchestrator.remote.boot import HOME, LOGIN
+from outlast_orchestrator.remote.bundle import CODE, Bundles, BundleTrouble
 from outlast_orchestrator.remote.deadman import FOLDER
 from outlast_orchestrator.remote.keys import host_key, login_key
 from outlast_orchestrator.remote.ssh import Access, Ran, Shell, SshTrouble, connected
@@ -79,7 +79,7 @@ class SshRemote:
         bundle = self._bundles.of(target)
         if self._run(shell, steps.has(bundle.name), may=(1,)).code:
             self._run(shell, steps.unpack(bundle.name), bundle.file.read_bytes())
-        body = self._config(config)
+        body = self._config(config, bundle.name)
         if self._authority:
             self._run(shell, steps.write(steps.AUTHORITY), self._authority.encode())
         self._run(shell, steps.write(steps.CONFIG), body)
@@ -98,10 +98,11 @@ class SshRemote:
         if ran.code:
             raise Capacity(f"{instance.id}: {ran.stderr.strip()}", Scope(ScopeKind.POOL, offer.pool))
 
-    def _config(self, config: AgentConfig) -> bytes:
-        values = to_json(config)
+    def _config(self, config: AgentConfig, bundle: str) -> bytes:
+        home = f"{HOME}/{FOLDER}"
+        values = {**to_json(config), "trainer_path": f"{home}/{bundle}/{CODE}"}
         if self._authority:
-            values["ca_file"] = f"/home/{LOGIN}/{FOLDER}/{steps.AUTHORITY}"
+            values["ca_file"] = f"{home}/{steps.AUTHORITY}"
         return json.dumps(values, sort_keys=True).encode()
 
     def _run(self, shell: Shell, step: steps.Step, stdin: bytes = b"", may: tuple[int, ...] = ()) -> Ran:

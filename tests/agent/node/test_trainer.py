@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,18 @@ def test_it_tells_the_exit_code_and_the_last_lines(home: Home) -> None:
     ended = trainer.poll()
     assert ended is not None
     assert (ended.code, ended.tail) == (5, "one\ntwo")
+    assert trainer.kill(0.0)
+
+
+@pytest.mark.parametrize(("own", "found"), [({}, "/ours"), ({"PYTHONPATH": "mine"}, "mine:/ours")])
+def test_it_finds_our_package_after_what_it_has_itself(home: Home, own: dict[str, str], found: str) -> None:
+    trainer = ProcessTrainer(home, FileLog(home.logs), "/ours")
+    plain = order(home, 'echo "$PYTHONPATH"; exit 1')
+    trainer.start(replace(plain, env={**plain.env, **own}))
+    until("the exit", lambda: trainer.poll() is not None)
+    ended = trainer.poll()
+    assert ended is not None
+    assert ended.tail == found
     assert trainer.kill(0.0)
 
 
