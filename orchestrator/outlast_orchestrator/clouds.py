@@ -151,7 +151,7 @@ def _over_ssh(name: str, provider: Provider, ways: Any, limits: Limits, place: P
 def _may_be_used(place: Place, name: str) -> None:
     """Its machines are elsewhere: this machine's loopback and folders are not theirs."""
     settings, host = place.settings, urlsplit(place.api_url).hostname or ""
-    if _is_loopback(host):
+    if _is_here_only(host):
         raise UserError(
             f"{_key(place, name)}: its machines can't reach {place.api_url}: set api_url to an https address "
             "that they can, with host, cert_file and key_file"
@@ -163,9 +163,11 @@ def _may_be_used(place: Place, name: str) -> None:
         )
 
 
-def _is_loopback(host: str) -> bool:
+def _is_here_only(host: str) -> bool:
+    """An address that leads nowhere from another machine: the loopback, or "all addresses of this one"."""
     try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address("127.0.0.1" if host == "localhost" else host)
+        return address.is_loopback or address.is_unspecified
     except ValueError:
         return False
 

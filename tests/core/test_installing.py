@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 from tests.core.build import (
+    JOB,
     LIMITS,
     NOW_AT,
     OFFER,
@@ -22,16 +23,18 @@ from tests.core.build import (
 )
 
 from outlast.protocol.messages import AgentState
-from outlast_orchestrator.core.actions import Install, Launch, Terminate
+from outlast_orchestrator.core.actions import Install, Terminate
 from outlast_orchestrator.core.errors import Capacity, Invalid, ProviderError, Scope, ScopeKind, Transient
 from outlast_orchestrator.core.events import Kind
+from outlast_orchestrator.core.place import NotNow, place
 from outlast_orchestrator.core.types import AttemptPhase, InstancePhase, Progress
 from outlast_orchestrator.core.view import NEVER_S, Call, CallDone, CallKind, InstanceView, JobView
+from outlast_orchestrator.policies.cheapest import cheapest
 
 TROUBLE = Transient(
     "i-m1: ssh to 10.0.0.1:22: connection refused", Scope(ScopeKind.CALL, "call/here/install")
 )
-UNFIT = Invalid("i-m1: its image has no Python", Scope(ScopeKind.REGION, "here/r1/"))
+UNFIT = Invalid("i-m1: its image has no Python", Scope(ScopeKind.REGION, "here/r1"))
 
 
 def booting(*done: ProviderError | None, **more: object) -> JobView:
@@ -75,11 +78,12 @@ def test_an_image_that_no_agent_runs_on_ends_at_once_and_no_other_one_is_made_th
     assert ended.instances[0].record.phase is InstancePhase.TERMINATING
     assert [one.instance.launch_id for one in actions(decided(ended), Terminate)] == ["m1"]
     (block,) = ended.blocks
-    assert (block.scope, block.until) == ("here/r1/", None)
+    assert (block.scope, block.until) == ("here/r1", None)
     assert actions(decided(ended), Install) == []
-    for _ in range(3):
-        assert actions(decided(ended), Launch) == []
-        ended = after(ended)
+    found = place(JOB, [OFFER], ended.blocks, cheapest, NOW_AT, 0.0)
+    assert isinstance(found, NotNow)
+    assert found.until is None
+    assert str(UNFIT) in found.why
 
 
 def test_a_machine_with_bad_gpus_is_replaced_by_another_one_soon() -> None:

@@ -126,7 +126,7 @@ def test_an_image_without_a_python_is_refused_for_good(node: Machine, kept: Path
         Invalid, match=r"i-1: its image has no Python .*: name another one in providers\.aws"
     ) as found:
         remote(kept).install(record(node), CONFIG)
-    assert found.value.scope.key == "aws/r1/"
+    assert found.value.scope.key == "aws/r1"
 
 
 def test_a_way_of_ones_own_leads_there(node: Machine, kept: Path, tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_a_cloud_knows_its_own_times(tmp_path: Path) -> None:
         ("aws", AWS, {"api_url": "http://127.0.0.1:8000"}, "can't reach http://127.0.0.1:8000: set api_url"),
         ("aws", AWS, {"api_url": "http://localhost:1"}, "set api_url to an https address"),
         ("gcp", GCP, {"api_url": "http://[::1]:1"}, "set api_url"),
+        ("aws", AWS, {"api_url": "https://0.0.0.0:8443"}, "can't reach https://0.0.0.0:8443: set api_url"),
         ("aws", AWS, {"storage": ""}, "can't reach the bucket, a folder of this one: set storage"),
         ("aws", AWS, {"ca_file": Path("/nowhere.pem")}, "ca_file: /nowhere.pem can't be read"),
     ],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -81,6 +81,12 @@ def _nothing_fits(job: Job, offers: Sequence[Offer]) -> str:
         return f"the cheapest offer costs {cheapest:.3f} $/h, price_max_usd_h is {ceiling:.3f}"
     wanted = ", ".join(job.want.gpus) or "a machine without GPU"
     return f"no configured cloud offers {wanted} in the wanted regions and market"
+
+
+def standing(blocks: Iterable[Block], asked_at: float) -> tuple[Block, ...]:
+    """A block for good ends with what a person does after it (`asked_at`): who submits, resumes or updates a
+    job wants it tried again, for the rights or the settings may have been mended."""
+    return tuple(block for block in blocks if block.until is not None or block.since >= asked_at)
 
 
 def blocking_block(offer: Offer, blocks: Sequence[Block], now_at: float) -> Block | None:

@@ -108,6 +108,10 @@ class Sheet:
         closed = [a for a in self._attempts.values() if not a.open]
         return max(closed, key=_generation, default=None)
 
+    def asked_at(self) -> float:
+        """When a person last wanted something of this job."""
+        return max(self.view.job.created_at, self.progress.wish_at)
+
     def machines_of(self, attempt: Attempt) -> list[InstanceView]:
         """Its machines that are not gone."""
         found: list[InstanceView] = []

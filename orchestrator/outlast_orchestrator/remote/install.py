@@ -117,4 +117,4 @@ class SshRemote:
 
     def _unfit(self, instance: Instance, lacks: str) -> ProviderError:
         text = f"{instance.id}: its image has {lacks}: name another one in providers.{self._cloud}"
-        return Invalid(text, Scope(ScopeKind.REGION, f"{self._cloud}/{instance.request.offer.region}/"))
+        return Invalid(text, Scope(ScopeKind.REGION, f"{self._cloud}/{instance.request.offer.region}"))

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.gang import NO_MACHINE, nodes_of, slots_of, with_slot
-from outlast_orchestrator.core.place import NotNow, place
+from outlast_orchestrator.core.place import NotNow, place, standing
 from outlast_orchestrator.core.ports import Policy
 from outlast_orchestrator.core.rules.ending import fail
 from outlast_orchestrator.core.rules.spares import (
@@ -228,7 +228,8 @@ def _launch(sheet: Sheet, attempt: Attempt, rank: int, policy: Policy) -> bool:
         sheet.wake_in(until - view.now_at)
         return False
     near = _nearest_first(sheet, attempt, policy)
-    placed = place(view.job, offers, tuple(sheet.blocks.values()), near, view.now_at, view.spent_usd)
+    blocks = standing(sheet.blocks.values(), sheet.asked_at())
+    placed = place(view.job, offers, blocks, near, view.now_at, view.spent_usd)
     if isinstance(placed, NotNow):
         sheet.waiting_for = f"node {rank}: {placed.why}"
         if placed.until is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from outlast_orchestrator.core.actions import TakeGeneration
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.gang import is_gang
-from outlast_orchestrator.core.place import NotNow, place
+from outlast_orchestrator.core.place import NotNow, place, standing
 from outlast_orchestrator.core.ports import Policy
 from outlast_orchestrator.core.rules.ending import fail
 from outlast_orchestrator.core.rules.gang_machines import find_machines
@@ -73,7 +73,7 @@ def _launch(sheet: Sheet, attempt: Attempt, policy: Policy) -> None:
         sheet.waiting_for = "the clouds' offers"
         sheet.wake_in(1.0)
         return
-    blocks = tuple(sheet.blocks.values())
+    blocks = standing(sheet.blocks.values(), sheet.asked_at())
     placed = place(view.job, view.offers, blocks, policy, view.now_at, view.spent_usd)
     if isinstance(placed, NotNow):
         sheet.waiting_for = placed.why
