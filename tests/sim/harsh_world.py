@@ -18,10 +18,10 @@ from outlast_orchestrator.simulate.cloud import Machine
 from outlast_orchestrator.simulate.history import Fact, Fault, StoreWrote, Wrote
 from outlast_orchestrator.simulate.host import Host
 from outlast_orchestrator.simulate.network import BUCKET, CONTROLLER, STANDBY
-from outlast_orchestrator.simulate.plan import SHORT
+from outlast_orchestrator.simulate.plan import LONGER
 from outlast_orchestrator.simulate.world import HOUR_S, World
 
-PLAN = replace(SHORT, jobs=2, fewest_jobs=2, hours=8.0, busy_hours=3.0, faults=4, standby=1.0)
+PLAN = replace(LONGER, jobs=2, fewest_jobs=2, hours=8.0, busy_hours=3.0, faults=4, standby=1.0)
 COMBINATIONS = 12
 CONTROLLERS = (CONTROLLER, STANDBY)
 

@@ -27,7 +27,8 @@ KINDS_WITHIN, KINDS_CHUNK = 60, 5  # seeds in which every kind of fault must str
 def test_no_checker_is_broken_in_dense_hours(first: int) -> None:
     sums = sweep(range(first, min(first + SHORT_CHUNK, SHORT_SEEDS)), "short")
     assert not sums.broken, "\n".join(sums.broken)
-    assert sums.faults >= 10 * sums.seeds, sums.text()
+    # Of all 2,000 it is more than 11; the mean of so few spreads by 0.6.
+    assert sums.faults >= 9 * sums.seeds, sums.text()
     assert sums.kinds >= 5 * sums.seeds, sums.text()
     assert sums.attempts >= 2 * sums.seeds, sums.text()
 

@@ -41,10 +41,9 @@ SHORT = Plan(
     begin_share=0.2,
     backup_age_s=(30.0, 300.0, 900.0, 2000.0),
 )
-GANG = replace(
+# Jobs that train for long enough to be interrupted again and again.
+LONGER = replace(
     SHORT,
-    jobs=2,
-    hours=6.0,
     busy_hours=1.2,
     faults=22,
     steps=(12, 40),
@@ -52,6 +51,6 @@ GANG = replace(
     save_every=(2, 5, 10),
     lasting_s=(20.0, 60.0, 200.0, 400.0, 800.0, 1500.0),
     pauses_s=(20.0, 300.0, 1200.0),
-    nodes=(1, 2, 2, 2, 3, 3, 4, 8),
 )
+GANG = replace(LONGER, jobs=2, hours=6.0, nodes=(1, 2, 2, 2, 3, 3, 4, 8))
 SIZES = {"day": DAY, "short": SHORT, "gang": GANG}
