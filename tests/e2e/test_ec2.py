@@ -107,6 +107,7 @@ def test_a_job_survives_its_machine_and_leaves_none_behind(ec2_stage: Ec2Stage) 
     assert done["attempts"][1]["start_step"] >= 5
     assert done["attempts"][0]["closed"]["verdict"] == "preempted"
     stage.until("no machine is left", lambda: not made.running())
+    stage.until_status(job, "that is known", lambda s: all(one["phase"] == "gone" for one in s["instances"]))
     one_line(stage.outlast("ssh", "count", code=2).err, "count has no machine now: it is SUCCEEDED")
     stage.outlast("outputs", "get", "count", stage.desk / "got")
     assert (stage.desk / "got" / "total.txt").read_text() == "150"
