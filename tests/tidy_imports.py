@@ -48,7 +48,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     ),
     "cli": (frozenset({"jobfile", "settings"}), frozenset({"typer", "click", "rich", "httpx"})),
     "simulate": (frozenset({"policies", "controller"}), frozenset({"greenlet"})),
-    "settings": (frozenset(), frozenset({"pydantic", "yaml"})),
+    "settings": (frozenset({"options"}), frozenset({"pydantic", "yaml"})),
     "options": (frozenset(), frozenset()),
 }
 ANYTHING = frozenset(

@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from outlast_orchestrator.controller.clock import SystemClock
@@ -15,6 +15,9 @@ from outlast_orchestrator.core.ports import Provider, Remote
 from outlast_orchestrator.core.types import LaunchRequest
 from outlast_orchestrator.core.view import Limits
 from outlast_orchestrator.options import Misfit, read_options
+from outlast_orchestrator.remote.access import Ways
+from outlast_orchestrator.remote.boot import boot_script, switch_of
+from outlast_orchestrator.remote.bundle import Bundles
 from outlast_orchestrator.remote.deadman import Deadman, user_data
 from outlast_orchestrator.settings import FILE, Settings
 
@@ -35,6 +38,15 @@ class Cloud:
     way: str  # how its machines are reached, for people
 
 
+class Account(Provider, Protocol):
+    """A provider that says what its cloud promises."""
+
+    launch_lag_s: float
+    token_life_s: float
+    notice_s: float
+    first_hour_free: bool
+
+
 @dataclass(frozen=True)
 class Place:
     """The server that the cloud works for. `key`: what its nodes' tokens and keys follow from."""
@@ -47,11 +59,12 @@ class Place:
 
 def open_cloud(name: str, options: Mapping[str, Any], place: Place) -> Cloud:
     """Raises UserError: one line with the file and the key."""
-    opener = _CLOUDS.get(name)
-    if opener is None:
-        there = ", ".join(sorted(_CLOUDS))
+    if name in WITHOUT_ACCOUNT:
+        return _open_local(dict(options), place)
+    if name not in _ACCOUNTS:
+        there = ", ".join(sorted({*_ACCOUNTS, *WITHOUT_ACCOUNT}))
         raise UserError(f"{_key(place, name)}: no such cloud; there is: {there}")
-    return opener(dict(options), place)
+    return _open_account(name, dict(options), place)
 
 
 def _open_local(options: dict[str, Any], place: Place) -> Cloud:
@@ -77,75 +90,60 @@ def _open_local(options: dict[str, Any], place: Place) -> Cloud:
     return Cloud(provider, LocalRemote(folder, clock), limits, switch, way)
 
 
-def _open_aws(options: dict[str, Any], place: Place) -> Cloud:
+def _aws(options: dict[str, Any], place: Place) -> Account:
+    from outlast_orchestrator.providers.aws.config import AwsConfig
+    from outlast_orchestrator.providers.aws.provider import AwsProvider
+
+    return AwsProvider(_read(AwsConfig, options, place, "aws"), SystemClock(), place.owner)
+
+
+def _gcp(options: dict[str, Any], place: Place) -> Account:
+    from outlast_orchestrator.providers.gcp.config import GcpConfig
+    from outlast_orchestrator.providers.gcp.provider import GcpProvider
+
+    return GcpProvider(_read(GcpConfig, options, place, "gcp"), SystemClock(), place.owner)
+
+
+def _open_account(name: str, options: dict[str, Any], place: Place) -> Cloud:
+    """A cloud in which a person has an account: its machines are elsewhere, and reached by SSH."""
     ways = options.pop(SSH, {})
-    _may_be_used(place, "aws")
+    _may_be_used(place, name)
     try:
-        from outlast_orchestrator.providers.aws.config import AwsConfig
-        from outlast_orchestrator.providers.aws.provider import AwsProvider
-    except ModuleNotFoundError as error:
-        raise _not_installed(place, "aws", error) from error
-
-    provider = AwsProvider(_read(AwsConfig, options, place, "aws"), SystemClock(), place.owner)
-    limits = replace(
-        place.settings.limits.limits(),
-        launch_lag_s=provider.launch_lag_s,
-        token_life_s=provider.token_life_s,
-        notice_s=120.0,
-        first_hour_free=True,
-    )
-    return _over_ssh("aws", provider, ways, limits, place)
-
-
-def _open_gcp(options: dict[str, Any], place: Place) -> Cloud:
-    ways = options.pop(SSH, {})
-    _may_be_used(place, "gcp")
-    try:
-        from outlast_orchestrator.providers.gcp.config import GcpConfig
-        from outlast_orchestrator.providers.gcp.provider import GcpProvider
-    except ModuleNotFoundError as error:
-        raise _not_installed(place, "gcp", error) from error
-
-    provider = GcpProvider(_read(GcpConfig, options, place, "gcp"), SystemClock(), place.owner)
-    limits = replace(
-        place.settings.limits.limits(),
-        launch_lag_s=provider.launch_lag_s,
-        token_life_s=provider.token_life_s,
-        notice_s=30.0,  # 120 are asked for, and not every project gets them
-    )
-    return _over_ssh("gcp", provider, ways, limits, place)
-
-
-_CLOUDS: dict[str, Callable[[dict[str, Any], Place], Cloud]] = {
-    "aws": _open_aws,
-    "gcp": _open_gcp,
-    "local": _open_local,
-}
-
-
-def _over_ssh(name: str, provider: Provider, ways: Any, limits: Limits, place: Place) -> Cloud:
-    """What all clouds have in common whose machines are reached by SSH."""
-    try:
-        from outlast_orchestrator.remote.boot import boot_script, switch_of
-        from outlast_orchestrator.remote.bundle import Bundles
-        from outlast_orchestrator.remote.install import SshRemote, Ways
+        from outlast_orchestrator.remote.install import SshRemote
         from outlast_orchestrator.remote.keyed import Keyed
-        from outlast_orchestrator.remote.keys import login_key
-    except ModuleNotFoundError as error:
-        raise _not_installed(place, name, error) from error
 
+        provider = _ACCOUNTS[name](options, place)
+    except ModuleNotFoundError as error:
+        mend = f"pip install 'outlast[{name}]'"
+        raise UserError(f"{_key(place, name)}: {error.name} is missing: {mend}") from error
     settings, times = place.settings, place.settings.limits
     how = _read(Ways, ways, place, f"{name}.{SSH}")
     bundles = Bundles(settings.home / BUNDLES)
-    remote = SshRemote(name, place.key, bundles, how, _authority(settings.ca_file))
-    through = f" through `{how.proxy_command}`" if how.proxy_command else ""
-    way = f"SSH to port {how.port}{through}; its machines report to {place.api_url}"
+    limits = replace(
+        times.limits(),
+        launch_lag_s=provider.launch_lag_s,
+        token_life_s=provider.token_life_s,
+        notice_s=provider.notice_s,
+        first_hour_free=provider.first_hour_free,
+    )
 
     def script(request: LaunchRequest) -> str:
+        from outlast_orchestrator.remote.keys import login_key
+
         switch = switch_of(request.max_life_s, times.install_limit_s, times.hung_after_s)
         return boot_script(switch, login_key(place.key).public)
 
-    return Cloud(Keyed(provider, place.key), remote, limits, script, way)
+    through = f" through `{how.proxy_command}`" if how.proxy_command else ""
+    return Cloud(
+        Keyed(provider, place.key),
+        SshRemote(name, place.key, bundles, how, _authority(settings.ca_file)),
+        limits,
+        script,
+        f"SSH to port {how.port}{through}; its machines report to {place.api_url}",
+    )
+
+
+_ACCOUNTS: dict[str, Callable[[dict[str, Any], Place], Account]] = {"aws": _aws, "gcp": _gcp}
 
 
 def _may_be_used(place: Place, name: str) -> None:
@@ -188,7 +186,3 @@ def _read(cls: type[T], options: Any, place: Place, name: str) -> T:
 
 def _key(place: Place, name: str) -> str:
     return f"{place.settings.home / FILE}: providers.{name}"
-
-
-def _not_installed(place: Place, name: str, error: ModuleNotFoundError) -> UserError:
-    return UserError(f"{_key(place, name)}: {error.name} is missing: pip install 'outlast[{name}]'")

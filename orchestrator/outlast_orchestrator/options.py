@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Iterable
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from outlast.protocol.codec import FormatError, from_json
@@ -24,6 +25,13 @@ def read_options(cls: type[T], options: Any, key: str) -> T:
         raise Misfit(f"{key}: {error}") from error
 
 
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What is told beside an unknown key."""
+    there = sorted(known)
+    close = difflib.get_close_matches(name, there, n=1)
+    return f"did you mean {close[0]}?" if close else f"there are {', '.join(there)}"
+
+
 def _check(kind: Any, value: Any, key: str) -> None:
     if get_origin(kind) is dict and isinstance(value, dict):
         for name, one in value.items():
@@ -33,7 +41,5 @@ def _check(kind: Any, value: Any, key: str) -> None:
     hints = get_type_hints(kind)
     for name, one in value.items():
         if name not in hints:
-            close = difflib.get_close_matches(str(name), hints, n=1)
-            there = f"did you mean {close[0]}?" if close else f"there are {', '.join(sorted(hints))}"
-            raise Misfit(f"{key}.{name}: no such key; {there}")
+            raise Misfit(f"{key}.{name}: no such key; {nearest(str(name), hints)}")
         _check(hints[name], one, f"{key}.{name}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import json
 import os
@@ -18,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from outlast.protocol.limits import FENCED_OFF_S, LEASE_MARGIN_S, LEASE_S, OVER_OFF_S, SILENT_AFTER_S
 from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.core.view import Limits
+from outlast_orchestrator.options import nearest
 
 FILE = "controller.yaml"
 ENVIRONMENT = "OUTLAST_"  # OUTLAST_PORT=8443 and so on, for every key of one value
@@ -143,9 +143,7 @@ def load_settings(home: Path | None = None, environment: Mapping[str, str] = os.
 
 
 def _nearest(path: list[str]) -> str:
-    known = sorted((LimitSettings if len(path) > 1 else Settings).model_fields.keys() - {"home"})
-    close = difflib.get_close_matches(path[-1], known, n=1)
-    return f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+    return nearest(path[-1], (LimitSettings if len(path) > 1 else Settings).model_fields.keys() - {"home"})
 
 
 def _line(file: Path, path: list[str]) -> int:

@@ -12,9 +12,10 @@ from tests.servers.machine import Machine
 from outlast_orchestrator.core.errors import Transient
 from outlast_orchestrator.core.ports import AgentConfig
 from outlast_orchestrator.core.types import Instance
+from outlast_orchestrator.remote.access import Ways
 from outlast_orchestrator.remote.boot import boot_script, switch_of
 from outlast_orchestrator.remote.bundle import Bundles
-from outlast_orchestrator.remote.install import SshRemote, Ways
+from outlast_orchestrator.remote.install import SshRemote
 from outlast_orchestrator.remote.keys import login_key, with_host_key
 
 KEY = b"k" * 32

@@ -23,8 +23,8 @@ from tests.remote.kit import (
 from tests.servers.machine import Machine, machine
 
 from outlast_orchestrator.core.errors import Invalid, ProviderError, Transient
-from outlast_orchestrator.remote.install import Ways
-from outlast_orchestrator.remote.login import Way, ssh_command
+from outlast_orchestrator.remote.access import Access, Ways
+from outlast_orchestrator.remote.login import ssh_command
 from outlast_orchestrator.remote.proxy import filled
 
 
@@ -49,14 +49,13 @@ def test_from_boot_to_a_living_agent(node: Machine, kept: Path) -> None:
 def test_a_person_gets_there_with_the_same_keys(node: Machine, kept: Path, tmp_path: Path) -> None:
     install(remote(kept), record(node))
     words = ["echo", "a  b", "$HOME"]
-    done = subprocess.run(
-        ssh_command(Way(KEY, "l1", node.address), tmp_path, words), capture_output=True, text=True, check=True
-    )
+    mine = Access(KEY, "l1", node.address, Ways())
+    done = subprocess.run(ssh_command(mine, tmp_path, words), capture_output=True, text=True, check=True)
     assert done.stdout == "a  b $HOME\n", "as it was typed here"
     other = tmp_path / "other"
     other.mkdir()
     refused = subprocess.run(
-        ssh_command(Way(KEY, "l2", node.address), other, ["true"]),
+        ssh_command(Access(KEY, "l2", node.address, Ways()), other, ["true"]),
         capture_output=True,
         text=True,
         check=False,
@@ -129,13 +128,20 @@ def test_an_image_without_a_python_is_refused_for_good(node: Machine, kept: Path
     assert found.value.scope.key == "aws/r1"
 
 
+def test_an_image_without_systemd_is_refused_for_good(node: Machine, kept: Path) -> None:
+    install(remote(kept), record(node))
+    node.run("systemctl stop outlast-agent; mv /run/systemd/system /run/systemd/system.away")
+    with pytest.raises(Invalid, match="i-1: its image has no systemd"):
+        remote(kept).install(record(node), CONFIG)
+
+
 def test_a_way_of_ones_own_leads_there(node: Machine, kept: Path, tmp_path: Path) -> None:
     """As a jump host or a session manager would: a command whose input and output are the connection."""
     asked = tmp_path / "asked"
     relay = (
         "import os,socket,sys,threading\n"
         "s=socket.create_connection((sys.argv[1],int(sys.argv[2])))\n"
-        f"open({str(asked)!r},'a').write(' '.join(sys.argv[1:])+'\\n')\n"
+        f"open({str(asked)!r},'a').write(' '.join([*sys.argv[1:],str(os.getpid())])+'\\n')\n"
         "def out():\n"
         "    while b:=s.recv(65536): os.write(1,b)\n"
         "    os._exit(0)\n"
@@ -146,7 +152,9 @@ def test_a_way_of_ones_own_leads_there(node: Machine, kept: Path, tmp_path: Path
     script.write_text(relay)
     ways = Ways(proxy_command=f"python3 {script} %h %p %r")
     install(remote(kept, ways=ways), record(node))
-    assert asked.read_text().splitlines()[-1] == f"{node.address} 22 outlast"
+    *words, pid = asked.read_text().splitlines()[-1].split()
+    assert words == [node.address, "22", "outlast"]
+    assert not Path(f"/proc/{pid}").exists(), "it is gone with the connection"
 
 
 def test_the_certificate_that_the_api_is_trusted_by_goes_along(node: Machine, kept: Path) -> None:

@@ -9,8 +9,9 @@ from pathlib import Path
 import paramiko
 from tests.contracts.rows import instance
 
+from outlast_orchestrator.remote.access import PLACE
 from outlast_orchestrator.remote.boot import BYTES_MAX, boot_script, switch_of
-from outlast_orchestrator.remote.keys import PLACE, host_key, login_key, with_host_key
+from outlast_orchestrator.remote.keys import host_key, login_key, with_host_key
 
 KEY = b"k" * 32
 LIFE_S = 604_800.0

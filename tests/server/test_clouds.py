@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from tests.contracts.rows import instance
 
 from outlast_orchestrator.clouds import Cloud, Place, open_cloud
 from outlast_orchestrator.core.errors import UserError
+from outlast_orchestrator.remote.access import PLACE
 from outlast_orchestrator.remote.keyed import Keyed
-from outlast_orchestrator.remote.keys import PLACE
 from outlast_orchestrator.settings import Settings
 
 REGION = {"us-east-1": {"subnets": {"us-east-1a": "subnet-1"}, "security_groups": ["sg-1"]}}
@@ -94,3 +95,13 @@ def test_a_package_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(UserError, match=f"{missing} is missing: pip install 'outlast\\[aws\\]'"):
         opened(tmp_path)
+
+
+def test_who_uses_no_cloud_account_needs_none_of_their_packages() -> None:
+    """Asked in a process of its own: here they are loaded already."""
+    hidden = ("boto3", "google.cloud", "paramiko", "cryptography")
+    program = (
+        f"import sys\nfor name in {hidden}: sys.modules[name] = None\nimport outlast_orchestrator.server"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -29,18 +29,14 @@ def ssh(job: str, rank: int, command: Sequence[str]) -> int:
     file = home() / KEY
     if not machine["address"] or options is None or not file.exists():
         raise UserError(_no_way(machine))
-    ways = options.get("ssh") or {}
     login = importlib.import_module("outlast_orchestrator.remote.login")
-    way = login.Way(
-        bytes.fromhex(file.read_text().strip()),
-        machine["launch_id"],
-        machine["address"],
-        int(ways.get("port", login.PORT)),
-        str(ways.get("proxy_command", "")),
-    )
+    reach = importlib.import_module("outlast_orchestrator.remote.access")
+    ways = reach.Ways(**(options.get("ssh") or {}))  # the server that runs has read them, too
+    key = bytes.fromhex(file.read_text().strip())
+    access = reach.Access(key, machine["launch_id"], machine["address"], ways)
     with tempfile.TemporaryDirectory(prefix="outlast-ssh-") as folder:
         try:
-            return subprocess.run(login.ssh_command(way, Path(folder), command), check=False).returncode
+            return subprocess.run(login.ssh_command(access, Path(folder), command), check=False).returncode
         except FileNotFoundError as error:
             raise UserError("there is no ssh here: install OpenSSH's client") from error
 

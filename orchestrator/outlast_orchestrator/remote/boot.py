@@ -6,10 +6,9 @@ Google's guest agent as `startup-script`, there with every boot. So each step is
 
 from __future__ import annotations
 
+from outlast_orchestrator.remote.access import LOGIN, PLACE
 from outlast_orchestrator.remote.deadman import FOLDER, Deadman, user_data
-from outlast_orchestrator.remote.keys import PLACE
 
-LOGIN = "outlast"  # the user that agent and trainer run as
 HOME = f"/home/{LOGIN}"
 POWER_OFF = "systemctl poweroff || poweroff -f"
 BYTES_MAX = 16 * 1024  # of AWS, the narrowest

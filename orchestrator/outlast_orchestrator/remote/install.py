@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
 
 from outlast.protocol.codec import to_json
 from outlast_orchestrator.core.errors import (
@@ -19,25 +18,13 @@ from outlast_orchestrator.core.errors import (
 from outlast_orchestrator.core.ports import AgentConfig
 from outlast_orchestrator.core.types import Instance
 from outlast_orchestrator.remote import steps
-from outlast_orchestrator.remote.boot import HOME, LOGIN
+from outlast_orchestrator.remote.access import Access, Ways
+from outlast_orchestrator.remote.boot import HOME
 from outlast_orchestrator.remote.bundle import CODE, Bundles, BundleTrouble
 from outlast_orchestrator.remote.deadman import FOLDER
-from outlast_orchestrator.remote.keys import host_key, login_key
-from outlast_orchestrator.remote.ssh import Access, Ran, Shell, SshTrouble, connected
+from outlast_orchestrator.remote.ssh import Ran, Shell, SshTrouble, connected
 
 SAID_CHARS = 400
-
-
-@dataclass(frozen=True)
-class Ways:
-    """How the machines of a cloud are reached, as a person says it in `providers.<cloud>.ssh`.
-
-    `proxy_command`: %h, %p and %r are address, port and user; its standard input and output are the
-    connection (a jump host, AWS Session Manager, Google's IAP).
-    """
-
-    port: int = 22
-    proxy_command: str = ""
 
 
 class SshRemote:
@@ -56,14 +43,7 @@ class SshRemote:
         name = instance.id or instance.launch_id
         if not instance.address:
             raise self._later(f"{name} has no address yet")
-        access = Access(
-            instance.address,
-            LOGIN,
-            login_key(self._key),
-            host_key(self._key, instance.launch_id).public,
-            self._ways.port,
-            self._ways.proxy_command,
-        )
+        access = Access(self._key, instance.launch_id, instance.address, self._ways)
         try:
             with connected(access) as shell:
                 self._install(shell, instance, config)
@@ -75,7 +55,10 @@ class SshRemote:
         if looked.code:
             raise self._unfit(instance, f"no Python of {', '.join(steps.PYTHONS)} with glibc")
         self._check_gpus(shell, instance)
-        python, target = steps.target_of(looked.stdout)
+        try:
+            python, target = steps.target_of(looked.stdout)
+        except ValueError as error:
+            raise SshTrouble(f"could not {steps.LOOK.name}: it said {looked.stdout!r}") from error
         bundle = self._bundles.of(target)
         if self._run(shell, steps.has(bundle.name), may=(1,)).code:
             self._run(shell, steps.unpack(bundle.name), bundle.file.read_bytes())

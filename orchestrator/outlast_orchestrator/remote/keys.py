@@ -17,10 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from outlast_orchestrator.core.types import LaunchRequest
+from outlast_orchestrator.remote.access import PLACE
 
 KIND = "ssh-ed25519"
-# Stands in the user data that is saved with the intent; the key itself is filled in for the call only.
-PLACE = "@OUTLAST-HOST-KEY@"
 
 _MAGIC = b"openssh-key-v1\0"
 _BLOCK_BYTES = 8  # of the cipher "none"

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from outlast_orchestrator.remote.boot import LOGIN
+from outlast_orchestrator.remote.access import LOGIN, Access
 from outlast_orchestrator.remote.keys import host_key, login_key
 
 KEY_FILE, HOSTS_FILE = "key", "known_hosts"
-PORT = 22
 
 
-@dataclass(frozen=True)
-class Way:
-    """To one machine. `key` is the server's; `proxy_command` as OpenSSH's, "": directly."""
-
-    key: bytes
-    launch_id: str
-    address: str
-    port: int = PORT
-    proxy_command: str = ""
-
-
-def ssh_command(way: Way, folder: Path, command: Sequence[str]) -> list[str]:
+def ssh_command(access: Access, folder: Path, command: Sequence[str]) -> list[str]:
     """The call of `ssh`; without a command it is a shell. Writes both keys into `folder`, which is private.
 
     Nothing of a person's own configuration changes what it trusts. Raises OSError.
     """
-    name = f"outlast-{way.launch_id}"
+    name = f"outlast-{access.launch_id}"
     key, hosts = folder / KEY_FILE, folder / HOSTS_FILE
     key.touch(mode=0o600)
-    key.write_text(login_key(way.key).private)
-    hosts.write_text(f"{name} {host_key(way.key, way.launch_id).public}\n")
+    key.write_text(login_key(access.key).private)
+    hosts.write_text(f"{name} {host_key(access.key, access.launch_id).public}\n")
     options = {
         "IdentityFile": str(key),
         "IdentitiesOnly": "yes",
@@ -44,10 +31,10 @@ def ssh_command(way: Way, folder: Path, command: Sequence[str]) -> list[str]:
         "HostKeyAlias": name,
         "HostKeyAlgorithms": "ssh-ed25519",
     }
-    if way.proxy_command:
-        options["ProxyCommand"] = way.proxy_command
+    if access.ways.proxy_command:
+        options["ProxyCommand"] = access.ways.proxy_command
     words = [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
-    return ["ssh", *words, "-p", str(way.port), f"{LOGIN}@{way.address}", *_quoted(command)]
+    return ["ssh", *words, "-p", str(access.ways.port), f"{LOGIN}@{access.address}", *_quoted(command)]
 
 
 def _quoted(command: Sequence[str]) -> list[str]:

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import paramiko
 
-from outlast_orchestrator.remote.keys import KIND, KeyPair
+from outlast_orchestrator.remote.access import LOGIN, Access
+from outlast_orchestrator.remote.keys import KIND, host_key, login_key
 from outlast_orchestrator.remote.proxy import filled, proxied
 
 CONNECT_LIMIT_S = 15.0
@@ -30,18 +31,6 @@ class SshTrouble(Exception):
 
 class EndedEarly(Exception):
     """The other side takes no more input."""
-
-
-@dataclass(frozen=True)
-class Access:
-    """How to get in. `host_key`: the public line that the machine must show."""
-
-    address: str
-    login: str
-    key: KeyPair
-    host_key: str
-    port: int = 22
-    proxy_command: str = ""  # as OpenSSH's
 
 
 @dataclass(frozen=True)
@@ -87,7 +76,7 @@ class Shell:
 @contextmanager
 def connected(access: Access) -> Iterator[Shell]:
     """Raises SshTrouble when the machine can't be reached, is another one, or does not let us in."""
-    name = f"ssh to {access.address}:{access.port}"
+    name = f"ssh to {access.address}:{access.ways.port}"
     with _reached(access, name) as reached:
         transport = paramiko.Transport(reached)
         try:
@@ -99,15 +88,16 @@ def connected(access: Access) -> Iterator[Shell]:
 
 @contextmanager
 def _reached(access: Access, name: str) -> Iterator[socket.socket]:
-    if not access.proxy_command:
+    ways = access.ways
+    if not ways.proxy_command:
         try:
-            direct = socket.create_connection((access.address, access.port), CONNECT_LIMIT_S)
+            direct = socket.create_connection((access.address, ways.port), CONNECT_LIMIT_S)
         except OSError as error:
             raise SshTrouble(f"{name}: {_why(error)}") from error
         with direct:
             yield direct
         return
-    with proxied(filled(access.proxy_command, access.address, access.port, access.login)) as way:
+    with proxied(filled(ways.proxy_command, access.address, ways.port, LOGIN)) as way:
         try:
             yield way.socket
         except SshTrouble as error:
@@ -122,14 +112,15 @@ def _log_in(transport: paramiko.Transport, access: Access, name: str) -> None:
         transport.start_client(timeout=LOGIN_LIMIT_S)
         shown = transport.get_remote_server_key()
         found = f"{shown.get_name()} {base64.b64encode(shown.asbytes()).decode()}"
-        if found != access.host_key:
+        if found != host_key(access.key, access.launch_id).public:
             raise SshTrouble(
                 f"{name}: it shows a host key that is not the one it was given: it still boots, or it is "
                 "another machine. Nothing was sent to it"
             )
-        transport.auth_publickey(access.login, paramiko.Ed25519Key(file_obj=io.StringIO(access.key.private)))
+        private = io.StringIO(login_key(access.key).private)
+        transport.auth_publickey(LOGIN, paramiko.Ed25519Key(file_obj=private))
     except paramiko.AuthenticationException as error:
-        raise SshTrouble(f"{name}: it does not let {access.login} in") from error
+        raise SshTrouble(f"{name}: it does not let {LOGIN} in") from error
     except paramiko.ssh_exception.IncompatiblePeer as error:
         raise SshTrouble(
             f"{name}: it has no {KIND} host key, so it is not, or not yet, the machine that was prepared"

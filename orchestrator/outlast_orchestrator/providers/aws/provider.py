@@ -30,6 +30,8 @@ class AwsProvider:
     # https://docs.aws.amazon.com/ec2/latest/devguide/eventual-consistency.html
     launch_lag_s = 300.0
     token_life_s = 600.0
+    notice_s = 120.0
+    first_hour_free = True  # https://aws.amazon.com/ec2/spot/pricing/: if EC2 ends a spot machine in it
 
     def __init__(self, config: AwsConfig, clock: Clock, owner: str, session: Any = None) -> None:
         """`session`: of boto3, with the credentials to use; None: as the SDK finds them."""

@@ -30,6 +30,8 @@ class GcpProvider:
 
     name = CLOUD
     launch_lag_s = 120.0  # how long a fresh instance may be missing from the list of all zones
+    notice_s = 30.0  # 120 are asked for, and not every project gets them
+    first_hour_free = False
     token_life_s = 86_400.0  # the name follows from the token, and is taken as long as the machine is there
 
     def __init__(self, config: GcpConfig, clock: Clock, owner: str, credentials: Any = None) -> None:
