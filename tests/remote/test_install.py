@@ -25,7 +25,6 @@ from tests.servers.machine import Machine, machine
 from outlast_orchestrator.core.errors import Invalid, ProviderError, Transient
 from outlast_orchestrator.remote.access import Access, Ways
 from outlast_orchestrator.remote.login import ssh_command
-from outlast_orchestrator.remote.proxy import filled
 
 
 def test_from_boot_to_a_living_agent(node: Machine, kept: Path) -> None:
@@ -184,18 +183,6 @@ def test_a_way_that_does_not_lead_there_says_why(kept: Path) -> None:
     ways = Ways(proxy_command="sh -c 'echo the tunnel is closed >&2; sleep 0.1'")
     with pytest.raises(Transient, match="the proxy command said: the tunnel is closed"):
         remote(kept, ways=ways).install(instance(id="i-1", address="10.0.0.1"), CONFIG)
-
-
-@pytest.mark.parametrize(
-    ("command", "text"),
-    [
-        ("ssh -W %h:%p jump", "ssh -W 10.0.0.1:22 jump"),
-        ("nc %h %p # 100%% of %r", "nc 10.0.0.1 22 # 100% of me"),
-        ("a %%h %x %", "a %h %x %"),
-    ],
-)
-def test_the_marks_of_a_way(command: str, text: str) -> None:
-    assert filled(command, "10.0.0.1", 22, "me") == text
 
 
 @pytest.mark.parametrize("address", ["", "127.0.0.1"])

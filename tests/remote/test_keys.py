@@ -8,9 +8,13 @@ from pathlib import Path
 
 import paramiko
 from tests.contracts.rows import instance
+from tests.controller.stage import StageCloud
+from tests.fakes.hand_clock import HandClock
 
+from outlast_orchestrator.core.types import LaunchRequest
 from outlast_orchestrator.remote.access import PLACE
 from outlast_orchestrator.remote.boot import BYTES_MAX, boot_script, switch_of
+from outlast_orchestrator.remote.keyed import Keyed
 from outlast_orchestrator.remote.keys import host_key, login_key, with_host_key
 
 KEY = b"k" * 32
@@ -53,6 +57,14 @@ def test_what_is_saved_holds_no_private_key_and_what_is_sent_does() -> None:
     assert PLACE not in sent.user_data
     assert sent == with_host_key(saved, KEY), "a repeat is the same request"
     assert len(sent.user_data.encode()) <= BYTES_MAX
+
+
+def test_the_cloud_gets_the_key_with_the_call() -> None:
+    sent: list[LaunchRequest] = []
+    saved = replace(instance().request, user_data=script())
+    Keyed(StageCloud(HandClock(), on_launch=sent.append), KEY).launch(saved)
+    assert sent == [with_host_key(saved, KEY)]
+    assert sent != [saved]
 
 
 def test_a_request_without_a_place_for_it_is_left_alone() -> None:
