@@ -156,7 +156,7 @@ def _uploaded(view: AgentView, assignment: Assignment, news: Uploaded) -> AgentV
     if isinstance(news.outcome, Draft) and assignment.follows:
         step = news.outcome.step
         done = replace(saving, under_way=None, parted_step=step, tries=0)
-        return mended(with_saving(view, done))
+        return _proven(with_saving(view, done), saving)
     if isinstance(news.outcome, Trouble):
         return troubled(later(view, assignment), news.outcome)
     if news.outcome is None:
@@ -165,7 +165,14 @@ def _uploaded(view: AgentView, assignment: Assignment, news: Uploaded) -> AgentV
         return note(view, SAVE_DISCARDED, news.why)
     # With failed tries in it, it measures the bucket's absence, and a notice would find no time for a save.
     upload_s = view.now_s - saving.upload_since_s if saving.tries == 0 else saving.upload_s
-    return mended(with_saving(view, replace(saving, draft=news.outcome, upload_s=upload_s, tries=0)))
+    done = replace(saving, draft=news.outcome, upload_s=upload_s, tries=0)
+    return _proven(with_saving(view, done), saving)
+
+
+def _proven(view: AgentView, saving: Saving) -> AgentView:
+    """An upload that was under way when another task met the trouble says nothing about what came after."""
+    before = saving.trouble_since_s is not None and saving.upload_since_s < saving.trouble_since_s
+    return view if before and saving.tries == 0 else mended(view)
 
 
 def _left_out(view: AgentView, assignment: Assignment, news: PartLeftOut) -> AgentView:

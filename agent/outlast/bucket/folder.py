@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -44,6 +45,7 @@ class FolderBucket:
         self._lock_tries = lock_tries
         self._swept = False
         self._owed: set[Path] = set()  # folders with an entry that could not be made durable
+        self._owing = threading.Lock()
 
     def get(self, key: str) -> Blob:
         path = self._path(key)
@@ -202,16 +204,19 @@ class FolderBucket:
         try:
             sync_folder(folder)
         except OSError:
-            self._owed.add(folder)
+            with self._owing:
+                self._owed.add(folder)
             raise
 
     def _settled(self, path: Path) -> Path:
         """A name whose folder could not be synced is found again by whoever wrote it, and then it counts: so
         nothing is read there, and nothing built on it, before it is durable."""
-        for folder in self._owed.intersection(path.parents):
-            with suppress(FileNotFoundError):  # emptied and removed meanwhile
-                self._sync(folder)
-            self._owed.discard(folder)
+        if self._owed:
+            with self._owing:  # a name that comes while another thread syncs would be taken for one it synced
+                for folder in self._owed.intersection(path.parents):
+                    with suppress(FileNotFoundError):  # emptied and removed meanwhile
+                        sync_folder(folder)
+                    self._owed.discard(folder)
         return path
 
     @contextmanager

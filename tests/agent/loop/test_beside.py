@@ -10,7 +10,18 @@ from tests.agent.loop.scene import ASSIGN, Scene, draft, none_of, only, pointer,
 from outlast.acts import Commit, End, Kill, PowerOff, Prune, Release, Upload
 from outlast.bucket.outcomes import Applied, Fenced, Rebase, Stop
 from outlast.cadence import retry_in_s, save_due_s
-from outlast.news import Closed, Committed, Looked, Restored, SaveAsked, Settled, Tick, Trouble, Uploaded
+from outlast.news import (
+    Closed,
+    Committed,
+    Looked,
+    Pruned,
+    Restored,
+    SaveAsked,
+    Settled,
+    Tick,
+    Trouble,
+    Uploaded,
+)
 from outlast.node_ports import TrainerProgress
 from outlast.protocol.messages import AgentState, Command, CommandKind, Failure
 from outlast.protocol.objects import PointerState
@@ -149,6 +160,20 @@ def test_storage_trouble_is_shown_and_tried_again_and_training_goes_on() -> None
     assert scene.assignment.saving.trouble == ""
     kinds = [fact.kind for fact in scene.view.telling.facts if fact.kind.startswith("storage.")]
     assert kinds == ["storage.trouble", "storage.mended"]
+
+
+def test_an_upload_that_was_under_way_does_not_mend_the_trouble_that_came_meanwhile() -> None:
+    """The bucket went away between the two: "mended after 0 s", and trouble again, would tell an untruth."""
+    scene = Scene().running()
+    scene.saves(1)
+    only(scene.uploads(1), Prune)
+    only(scene.saves(2), Upload)
+    scene.later(0.5)
+    scene.hear(Pruned(1, Trouble("unreachable")))
+    only(scene.hear(Uploaded(1, draft(2))), Commit)
+    assert scene.assignment.saving.trouble == "unreachable"
+    scene.hear(Committed(1, Applied(pointer(ref(2)), "committed")))
+    assert scene.assignment.saving.trouble == ""
 
 
 def test_a_head_that_moved_sends_the_same_save_anew() -> None:
