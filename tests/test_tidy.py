@@ -43,6 +43,7 @@ PROVIDER_PLACES = (
     "/notices/",
     "/clouds.py",
     "/server.py",
+    "/storage_keys.py",
     "/storage/",
 )  # the last: words to mend with
 # Settings of the stores' clients, URL schemes, and the commands that people mend a bucket with.

@@ -23,6 +23,7 @@ TORCH_MODULES = (
 # the package's `__getattr__` keeps `import outlast` light.
 COMMAND_ONLY = (
     "orchestrator/outlast_orchestrator/clouds.py",
+    "orchestrator/outlast_orchestrator/storage_keys.py",
     "orchestrator/outlast_orchestrator/cli/",
     "orchestrator/outlast_orchestrator/server.py",
     "agent/outlast/__init__.py",
@@ -39,7 +40,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "providers": (frozenset(), frozenset({"boto3", "botocore", "google", "azure", "tenacity"})),
     "remote": (frozenset(), frozenset({"paramiko", "cryptography"})),
     "store": (frozenset(), frozenset({"sqlmodel", "sqlalchemy", "alembic", "tenacity"})),
-    "storage": (frozenset(), frozenset({"boto3", "botocore"})),
+    "storage": (frozenset(), frozenset({"boto3", "botocore", "google"})),
     "alerts": (frozenset(), frozenset({"apprise"})),
     "controller": (frozenset(), frozenset({"apscheduler", "structlog", "tenacity"})),
     "web": (
@@ -52,8 +53,8 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "options": (frozenset(), frozenset()),
 }
 ANYTHING = frozenset(
-    {"server", "clouds", "demo"}
-)  # server and registry know all; the demo drives the others as a person would
+    {"server", "clouds", "storage_keys", "demo"}
+)  # server and registries know all; the demo drives the others as a person would
 INSIDE_COMMANDS = frozenset(
     {"server", "simulate", "demo", "storage", "remote"}
 )  # cli: only inside the command that needs it

@@ -38,6 +38,7 @@ class Config:
     home: str = ""  # "": the folder of this file
     poweroff: tuple[str, ...] = ()  # (): what the environment names, if it does
     trainer_path: str = ""  # where the trainer finds this package, if it has none of its own
+    job_keys: bool = False  # the bucket's keys come from the controller, for this job alone
     ca_file: str = ""  # for https with a private authority
 
 

@@ -35,7 +35,7 @@ from outlast.protocol.messages import AgentState, Command, CommandKind
 from outlast.protocol.values import replace
 from outlast.stages import by_stage
 from outlast.verdict import verdict
-from outlast.view import AgentView, Assignment, Chore, Stage
+from outlast.view import AgentView, Assignment, Chore, Stage, lease_ends_s
 
 AT_REST = (Stage.NONE, Stage.DEAD, Stage.SETTLING, Stage.SETTLED)  # no process of the trainer is left
 EXIT_LEASE_LOST = 75  # EX_TEMPFAIL: start it again
@@ -44,7 +44,7 @@ EXIT_LEASE_LOST = 75  # EX_TEMPFAIL: start it again
 def decide(view: AgentView) -> Decision:
     """The rules in the order of what may least wait."""
     assignment = view.assignment
-    if view.now_s - view.alive_s >= view.lease_s and view.now_s - view.woke_s >= WAKE_GRACE_S:
+    if view.now_s >= lease_ends_s(view) and view.now_s - view.woke_s >= WAKE_GRACE_S:
         return _lease_lost(view, assignment)
     if view.stray is not None and not view.recovering and view.now_s >= view.recover_retry_s:
         # A claim of an earlier life of this agent came through, and no trainer lives under that writer.

@@ -40,7 +40,7 @@ def fold(view: AgentView, news: News) -> AgentView:
     if isinstance(news, Wrote):
         return replace(view, alive_s=max(view.alive_s, news.sent_s))
     if isinstance(news, StatusDone):
-        return replace(view, telling=replace(view.telling, status_in_flight=False))
+        return _status_done(view, news)
     if isinstance(news, NoticesSeen):
         return _notices(view, news.seen)
     if isinstance(news, NoticesUnknown):
@@ -59,6 +59,16 @@ def fold(view: AgentView, news: News) -> AgentView:
     if isinstance(news, Recovered):
         return _recovered(view, news)
     return view
+
+
+def _status_done(view: AgentView, news: StatusDone) -> AgentView:
+    view = replace(view, telling=replace(view.telling, status_in_flight=False))
+    if not news.keyless:
+        return replace(view, keyless_since_s=view.keyless_since_s if news.why else None)
+    if view.keyless_since_s is not None:
+        return view
+    view = replace(view, keyless_since_s=view.now_s)
+    return note(view, TELL, f"training goes on, and saves stay on this machine for now: {news.why}")
 
 
 def _told(view: AgentView, news: ReportAnswered | Told) -> AgentView:

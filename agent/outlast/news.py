@@ -58,6 +58,7 @@ class StatusDone:
     """The status object was written, or why it was not."""
 
     why: str = ""
+    keyless: bool = False
 
 
 @dataclass(frozen=True)

@@ -93,6 +93,10 @@ class Unsure(BucketError):
     """Time-out, lost reply, 5xx: a write may or may not have been applied; a read told nothing."""
 
 
+class Keyless(Unsure):
+    """There are no valid keys for the bucket now, since the controller who gives them can't be reached."""
+
+
 class Denied(BucketError):
     """The credentials do not allow this, or the bucket does not exist: trying again will not help soon."""
 

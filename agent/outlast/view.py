@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from outlast.cadence import Pace
 from outlast.node_ports import TrainerExit, TrainerProgress
-from outlast.protocol.limits import LEASE_S
+from outlast.protocol.limits import KEYLESS_MAX_S, LEASE_S
 from outlast.protocol.messages import (
     EVERY_NODE,
     AgentState,
@@ -265,6 +265,7 @@ class AgentView:
     now_s: float
     woke_s: float  # start, or the end of the last freeze: both paths get a chance before the lease is judged
     alive_s: float  # when the last successful write to controller or bucket was sent
+    keyless_since_s: float | None = None  # no keys for the bucket, and nobody there who gives new ones
     born_s: float = 0.0  # when this agent first ran, a little after its machine: the age it can be sure of
     lease_s: float = LEASE_S
     pace: Pace = field(default_factory=Pace)
@@ -282,3 +283,10 @@ class AgentView:
     telling: Telling = field(default_factory=Telling)
     powering_off: bool = False
     alone: bool = False  # no controller, on a machine that is not ours to switch off
+
+
+def lease_ends_s(view: AgentView) -> float:
+    """When this agent must stop: nobody can know by then that it lives. Without keys it can't write, however
+    near the bucket is, and waits for the controller much longer."""
+    ends_s = view.alive_s + view.lease_s
+    return ends_s if view.keyless_since_s is None else max(ends_s, view.keyless_since_s + KEYLESS_MAX_S)

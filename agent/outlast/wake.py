@@ -7,7 +7,7 @@ from outlast.leave import leaving
 from outlast.next_save import next_save_s
 from outlast.protocol.values import replace
 from outlast.telling import CHANGE_EVERY_S, report_every_s, status_every_s
-from outlast.view import AgentView, Assignment, Stage
+from outlast.view import AgentView, Assignment, Stage, lease_ends_s
 
 SOON_S = 0.02  # never a busy loop, whatever the rules say
 
@@ -31,7 +31,7 @@ def _moments(view: AgentView, news: str) -> list[float]:
         view.now_s + pace.alive_every_s,
         telling.reported_s + report_every_s(view),
         telling.status_s + status_every_s(view),
-        view.alive_s + view.lease_s,
+        lease_ends_s(view),
         view.woke_s + WAKE_GRACE_S,
         view.recover_retry_s,
     ]

@@ -159,6 +159,11 @@ def _may_be_used(place: Place, name: str) -> None:
             f"{_key(place, name)}: its machines can't reach the bucket, a folder of this one: set storage, "
             "for instance to s3://BUCKET"
         )
+    if settings.storage_keys is None:
+        raise UserError(
+            f"{settings.home / FILE}: storage_keys: say how machines reach the bucket: by keys for their own "
+            "job alone (docs/clouds.md), or `machine`, if each may reach all jobs' checkpoints by its role"
+        )
 
 
 def _is_here_only(host: str) -> bool:

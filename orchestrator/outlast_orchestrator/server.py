@@ -14,12 +14,12 @@ from pathlib import Path
 from outlast import __version__
 from outlast.bucket.client import open_bucket
 from outlast_orchestrator.clouds import WITHOUT_ACCOUNT, Cloud, Place, open_cloud
-from outlast_orchestrator.controller.act import NodeSettings
 from outlast_orchestrator.controller.calls import ThreadCalls
 from outlast_orchestrator.controller.clock import SystemClock, iso
 from outlast_orchestrator.controller.heap import calm
 from outlast_orchestrator.controller.log import write_log
 from outlast_orchestrator.controller.loop import DAY_S, Controller, Parts
+from outlast_orchestrator.controller.node_settings import NodeSettings
 from outlast_orchestrator.controller.nodes import NodeRegistry
 from outlast_orchestrator.controller.observe import cautious
 from outlast_orchestrator.controller.pointers import BucketPointers
@@ -34,6 +34,8 @@ from outlast_orchestrator.core.view import Limits, Seen
 from outlast_orchestrator.policies import POLICIES
 from outlast_orchestrator.settings import Settings, load_settings
 from outlast_orchestrator.storage.kept import KeptBuckets
+from outlast_orchestrator.storage.keys.proof import problems
+from outlast_orchestrator.storage_keys import open_credentials
 from outlast_orchestrator.store.backup import Contents, Stamp, back_up
 from outlast_orchestrator.store.db import SqlStore, open_store
 from outlast_orchestrator.store.lock import lock_store
@@ -69,6 +71,7 @@ class Server:
         self._due = Due(self._alarm.set)
         self._clouds: dict[str, Cloud] = {}
         self._buckets = KeptBuckets(self._clock)
+        self._credentials = open_credentials(settings)
         self._api = ApiServer(create_app(self._services()), self._listen())
         api_url = settings.api_url or self._api.url
         key = node_key(settings.home, self._clock)
@@ -97,6 +100,7 @@ class Server:
             next_wake_s=lambda job: self._controller.next_wake_s(job),
             notice_s=lambda cloud: self._limits([cloud]).notice_s,
             leading=lambda: self._controller.leading(),
+            credentials=self._credentials,
         )
 
     def _parts(self, holder: str, place: Place) -> Parts:
@@ -113,7 +117,14 @@ class Server:
             decide=decide,
             policies=POLICIES,
             limits=self._limits,
-            node=NodeSettings(place.api_url, times.lease_s, place.key, self._user_data, *switch_off_s),
+            node=NodeSettings(
+                place.api_url,
+                times.lease_s,
+                place.key,
+                self._user_data,
+                *switch_off_s,
+                job_keys=self._credentials is not None,
+            ),
             due=self._due,
             holder=holder,
             sleep=self._clock.sleep,
@@ -148,7 +159,11 @@ class Server:
         return found
 
     def _check(self) -> list[CloudCheck]:
-        return [CloudCheck(name, one.way, _problems(one.provider)) for name, one in self._clouds.items()]
+        found = [CloudCheck(name, one.way, _problems(one.provider)) for name, one in self._clouds.items()]
+        if self._credentials is None:
+            return found
+        wrong = problems(self._credentials, self._settings.storage_url, "outlast-doctor")
+        return [*found, CloudCheck("bucket keys", self._credentials.about, tuple(wrong))]
 
     def _orphans(self) -> list[Seen]:
         """Lists first, then reads the store: what was launched in between has its intent there."""

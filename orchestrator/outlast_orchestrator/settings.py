@@ -24,6 +24,7 @@ ENVIRONMENT = "OUTLAST_"  # OUTLAST_PORT=8443 and so on, for every key of one va
 _ONE_VALUE = (
     "store",
     "storage",
+    "storage_keys",
     "host",
     "port",
     "api_url",
@@ -50,6 +51,12 @@ def _check_api_url(url: str) -> str:
     if parts.scheme == "http" and not _loopback(parts.hostname or ""):
         raise ValueError("without TLS the nodes' tokens could be read on the way; write https://host:port")
     return url
+
+
+def _check_keys(said: Any) -> Any:
+    if said is None or said in ("job", "machine") or isinstance(said, dict):
+        return said
+    raise ValueError(f"is {said!r}; write job, machine, or the settings of the keys (docs/clouds.md)")
 
 
 def _loopback(host: str) -> bool:
@@ -99,6 +106,7 @@ class Settings(BaseModel):
     cert_file: Path | None = None
     key_file: Path | None = None
     ca_file: Path | None = None  # what nodes trust the API's certificate by; null: what their image trusts
+    storage_keys: Annotated[Any, AfterValidator(_check_keys)] = None  # see storage_keys.py
     providers: dict[str, dict[str, Any]] | None = None  # by cloud; null: those that need no account
     limits: LimitSettings = LimitSettings()
     leader_ttl_s: float = Field(default=15.0, ge=3)

@@ -104,12 +104,13 @@ class Node:
     def start(
         self, strike: Strike | None = None, storage: str = "", keys: Mapping[str, str] = NO_KEYS
     ) -> None:
+        """`keys`: in its environment; where its controller has some, it asks for those."""
         self.home.mkdir(exist_ok=True)
         config = {
             "api_url": self.controller.url, "token": TOKEN, "job": JOB, "owner": OWNER,
             "instance": f"l-{self.name}", "storage": storage or f"file://{self.rig.bucket_folder}",
             "lease_s": 600.0, "cloud": "here", "region": "r1", "instance_id": f"i-{self.name}",
-            "poweroff": ["touch", str(self.home / "off")],
+            "poweroff": ["touch", str(self.home / "off")], "job_keys": self.controller.keys is not None,
         }  # fmt: skip
         path, plan_path = self.home / "agent.json", self.rig.folder / f"{self.name}.plan"
         path.touch(0o600)

@@ -22,10 +22,10 @@ from outlast.bucket.client import open_bucket
 from outlast.bucket.generations import read_pointer
 from outlast.protocol.messages import Work
 from outlast.protocol.objects import Pointer, job_prefix
-from outlast_orchestrator.controller.act import NodeSettings
 from outlast_orchestrator.controller.calls import ThreadCalls
 from outlast_orchestrator.controller.clock import SystemClock
 from outlast_orchestrator.controller.loop import Controller, Parts
+from outlast_orchestrator.controller.node_settings import NodeSettings
 from outlast_orchestrator.controller.nodes import NodeRegistry
 from outlast_orchestrator.controller.pointers import BucketPointers
 from outlast_orchestrator.controller.schedule import SWEEP, Due

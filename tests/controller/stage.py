@@ -13,8 +13,9 @@ from tests.fakes.hand_clock import HandClock
 from outlast.protocol.codec import dump
 from outlast.protocol.messages import AgentState, Report
 from outlast.protocol.objects import Pointer
-from outlast_orchestrator.controller.act import NodeSettings, Retry
+from outlast_orchestrator.controller.act import Retry
 from outlast_orchestrator.controller.loop import Controller, Parts
+from outlast_orchestrator.controller.node_settings import NodeSettings
 from outlast_orchestrator.controller.nodes import NodeRegistry
 from outlast_orchestrator.controller.schedule import Due
 from outlast_orchestrator.core.actions import Decision

@@ -12,7 +12,7 @@ import trustme
 import yaml
 from tests.e2e.stage import Stage, one_line
 from tests.servers.ec2_machines import HERE, Yard, yard
-from tests.servers.seaweedfs import ADMIN
+from tests.servers.seaweedfs import ADMIN, ROLE
 
 REGION = "us-east-1"
 # Counts, saves every fifth step and when it is asked to; its Python has no package of ours installed.
@@ -64,6 +64,7 @@ def ec2_stage(tmp_path: Path) -> Iterator[Ec2Stage]:
                 "key_file": str(tmp_path / "api.pem"),
                 "ca_file": str(tmp_path / "ca.pem"),
                 "storage": made.s3.url(prefix="outlast"),
+                "storage_keys": {"role": ROLE, "endpoint_url": made.s3.endpoint},
                 "providers": {"aws": _account(made)},
             }
             (stage.home / "controller.yaml").write_text(yaml.safe_dump(settings))
@@ -93,7 +94,7 @@ def submit(stage: Stage, steps: int) -> str:
 def test_a_job_survives_its_machine_and_leaves_none_behind(ec2_stage: Ec2Stage) -> None:
     stage, made = ec2_stage.stage, ec2_stage.yard
     checked = stage.outlast("doctor", "--json").json["clouds"]
-    assert [(one["cloud"], one["problems"]) for one in checked] == [("aws", [])]
+    assert [(one["cloud"], one["problems"]) for one in checked] == [("aws", []), ("bucket keys", [])]
     assert f"SSH to port 22; its machines report to https://{HERE}:" in checked[0]["way"]
     job = submit(stage, 150)
     stage.until_saved(job)

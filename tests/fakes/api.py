@@ -35,7 +35,7 @@ from outlast.protocol.objects import (
 from outlast_orchestrator.controller.clock import SystemClock
 from outlast_orchestrator.controller.nodes import NodeRegistry
 from outlast_orchestrator.core.events import Event, Kind
-from outlast_orchestrator.core.ports import Row, Term
+from outlast_orchestrator.core.ports import Credentials, Row, Term
 from outlast_orchestrator.core.tokens import hash_token
 from outlast_orchestrator.core.types import (
     Attempt,
@@ -79,6 +79,7 @@ class Api:
     token: str = ""
     leading: bool = True
     clouds: list[CloudCheck] = field(default_factory=list)
+    credentials: Credentials | None = None
     server: ApiServer | None = None
 
     def __post_init__(self) -> None:
@@ -155,6 +156,7 @@ class Api:
             check=lambda: list(self.clouds),
             next_wake_s=lambda _job: 7.0,
             leading=lambda: self.leading,
+            credentials=self.credentials,
         )
 
     def start(self, port: int = 0) -> None:
@@ -240,10 +242,11 @@ class Api:
 
 
 @contextmanager
-def running_api(folder: Path) -> Iterator[Api]:
+def running_api(folder: Path, credentials: Credentials | None = None) -> Iterator[Api]:
     clock = SystemClock()
     api = Api(folder, open_store(f"sqlite:///{folder / 'outlast.db'}", clock), clock)
     (folder / "bucket").mkdir()
+    api.credentials = credentials
     api.start()
     try:
         yield api

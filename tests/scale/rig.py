@@ -18,11 +18,11 @@ from outlast.bucket.client import scoped
 from outlast.ports import Bucket
 from outlast.protocol.messages import Work
 from outlast.protocol.objects import job_prefix
-from outlast_orchestrator.controller.act import NodeSettings
 from outlast_orchestrator.controller.calls import ThreadCalls
 from outlast_orchestrator.controller.clock import SystemClock
 from outlast_orchestrator.controller.heap import calm
 from outlast_orchestrator.controller.loop import Controller, Parts
+from outlast_orchestrator.controller.node_settings import NodeSettings
 from outlast_orchestrator.controller.nodes import NodeRegistry
 from outlast_orchestrator.controller.pointers import BucketPointers
 from outlast_orchestrator.controller.schedule import Due, start_schedule

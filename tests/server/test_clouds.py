@@ -22,7 +22,7 @@ GCP = {"project": "mine", "regions": {"europe-west4": {"zones": ["europe-west4-a
 
 
 def place(home: Path, api_url: str = "https://outlast.example:8443", **more: Any) -> Place:
-    settings = Settings(home=home, **{"storage": "s3://bucket", **more})
+    settings = Settings(home=home, **{"storage": "s3://bucket", "storage_keys": "machine", **more})
     return Place(settings, "owner", api_url, b"k" * 32)
 
 
@@ -68,6 +68,7 @@ def test_a_cloud_knows_its_own_times(tmp_path: Path) -> None:
         ("gcp", GCP, {"api_url": "http://[::1]:1"}, "set api_url"),
         ("aws", AWS, {"api_url": "https://0.0.0.0:8443"}, "can't reach https://0.0.0.0:8443: set api_url"),
         ("aws", AWS, {"storage": ""}, "can't reach the bucket, a folder of this one: set storage"),
+        ("aws", AWS, {"storage_keys": None}, "storage_keys: say how machines reach the bucket"),
         ("aws", AWS, {"ca_file": Path("/nowhere.pem")}, "ca_file: /nowhere.pem can't be read"),
     ],
 )

@@ -56,7 +56,7 @@ class Compute:
         self.trouble = Trouble()
         self.calls: list[tuple[str, str]] = []  # method and path
         self.clock = SystemClock()
-        self.credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        self.credentials = AnonymousCredentials()
         self.say_of_taken_names = "at once"
         self.url = ""
         self.instances: dict[str, dict[str, Any]] = {}  # by name

@@ -14,7 +14,7 @@ from typing import Any
 from tests.agent.node.metadata import Metadata
 from tests.servers.ec2 import ACCOUNT, Ec2, ec2
 from tests.servers.machine import METADATA, Machine, machine
-from tests.servers.seaweedfs import ADMIN, S3Server, seaweedfs
+from tests.servers.seaweedfs import S3Server, seaweedfs
 
 HERE = "10.213.255.254"  # this side's address for all machines, on the loopback
 ROLES = "/latest/meta-data/iam/security-credentials/"
@@ -102,8 +102,8 @@ class Yard:
 
 
 def _role(name: str) -> dict[str, Any]:
-    """The keys that a machine's own role gives it: these reach the bucket."""
-    keys = {"AccessKeyId": ADMIN["access_key_id"], "SecretAccessKey": ADMIN["secret_access_key"]}
+    """The keys that a machine's own role gives it: they reach nothing, the job's come from the controller."""
+    keys = {"AccessKeyId": "of-the-machine", "SecretAccessKey": "of-no-use"}
     rest = {"Code": "Success", "Type": "AWS-HMAC", "Token": "", "LastUpdated": "2026-01-01T00:00:00Z"}
     found = {**keys, **rest, "Expiration": "2099-01-01T00:00:00Z"}
     return {ROLES: name.encode(), f"{ROLES}{name}": found}

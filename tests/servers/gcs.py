@@ -57,6 +57,7 @@ class GcsServer:
     refuses: tuple[int, str] | None = None  # how every request is answered, but a watcher's
     forbidden: frozenset[str] = frozenset()  # methods that these rights do not allow
     headers: list[dict[str, str]] = field(default_factory=list)
+    limits: dict[str, tuple[str, str]] = field(default_factory=dict)  # token → objects, lists: below these
     lock: threading.Lock = field(default_factory=threading.Lock)
     numbers: Iterator[int] = field(default_factory=lambda: count(1_700_000_000_000_000))
 
@@ -127,8 +128,11 @@ class Handler(BaseHTTPRequestHandler):
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
             if self.gcs.refuses is not None and token == TOKEN:
                 raise Refusal(*self.gcs.refuses)
-            if token not in (TOKEN, WATCHER["bearer_token"]):
+            if token not in (TOKEN, WATCHER["bearer_token"], *self.gcs.limits):
                 raise Refusal(401, "AuthenticationRequired")
+            objects, lists = self.gcs.limits.get(token, ("", ""))
+            if not (key or query.get("prefix", "")).startswith(objects if key else lists):
+                raise Refusal(403, "AccessDenied")
             if self.command in self.gcs.forbidden:
                 raise Refusal(403, "AccessDenied")
             if bucket != BUCKET:

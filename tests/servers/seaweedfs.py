@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import socket
@@ -29,6 +30,7 @@ STRIDE = 97  # workers have neighbouring pids: so far apart they look for ports
 ADMIN = {"access_key_id": "admin", "secret_access_key": "admin-secret"}
 SCOPED = {"access_key_id": "scoped", "secret_access_key": "scoped-secret"}
 SCOPED_PREFIX = "jobs/own"
+ROLE = "arn:aws:iam::123456789012:role/outlast-job"  # whose keys are cut down to one job
 
 
 @dataclass(frozen=True)
@@ -59,10 +61,13 @@ def seaweedfs(folder: Path, ip: str = "127.0.0.1") -> Iterator[S3Server]:
 def _start(folder: Path, ip: str) -> tuple[S3Server, subprocess.Popen[bytes]]:
     config = folder / "s3.json"
     config.write_text(json.dumps({"identities": _identities()}))
+    roles = folder / "iam.json"
+    roles.write_text(json.dumps(_roles()))
     ports = _free_ports(5)
     program = Path(sys.executable).with_name("weed")
     command = [str(program), "mini", f"-dir={folder}", f"-ip={ip}", f"-ip.bind={ip}"]
-    command += [f"-s3.config={config}", f"-bucket={BUCKET}", "-master.telemetry=false"]
+    command += [f"-s3.config={config}", f"-s3.iam.config={roles}"]
+    command += [f"-bucket={BUCKET}", "-master.telemetry=false"]
     command += ["-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     names = ("master", "volume", "filer", "admin", "s3")
     command += [f"-{name}.port={port}" for name, port in zip(names, ports, strict=True)]
@@ -82,6 +87,37 @@ def _identities() -> list[dict[str, object]]:
         identity(ADMIN, ["Admin", "Read", "Write", "List"]),
         identity(SCOPED, [f"Read:{own}", f"Write:{own}", f"List:{own}"]),
     ]
+
+
+def _roles() -> dict[str, object]:
+    """One role that who has keys may assume; it reaches the bucket, as far as a session policy lets it."""
+    everyone = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": ["sts:AssumeRole"]}
+    all_of_it = {
+        "Effect": "Allow",
+        "Action": ["s3:*"],
+        "Resource": [f"arn:aws:s3:::{BUCKET}{end}" for end in ("", "/*")],
+    }
+    memory = {"storeType": "memory"}
+    key = base64.b64encode(b"only for tests: 32 bytes or more").decode()
+    return {
+        "sts": {
+            "tokenDuration": "1h",
+            "maxSessionLength": "12h",
+            "issuer": "outlast-tests",
+            "signingKey": key,
+        },
+        "policy": {"defaultEffect": "Deny", **memory},
+        "roleStore": memory,
+        "roles": [
+            {
+                "roleName": "outlast-job",
+                "roleArn": ROLE,
+                "trustPolicy": {"Version": "2012-10-17", "Statement": [everyone]},
+                "attachedPolicies": ["bucket"],
+            }
+        ],
+        "policies": [{"name": "bucket", "document": {"Version": "2012-10-17", "Statement": [all_of_it]}}],
+    }
 
 
 def _free_ports(count: int) -> list[int]:

@@ -70,7 +70,7 @@ AGENT = (
     ),
     Mutant(
         "a node never gives itself up",
-        (edit("outlast.decide:decide", "if view.now_s - view.alive_s >= view.lease_s and", "if False and"),),
+        (edit("outlast.decide:decide", "if view.now_s >= lease_ends_s(view) and", "if False and"),),
         (LEASE,),
         own=True,
         seed=26,

@@ -10,6 +10,7 @@ from obstore.exceptions import BaseError
 from obstore.store import AzureStore
 
 from outlast.bucket.address import Address, read_address, shown, split
+from outlast.bucket.credentials import Keys, provider
 from outlast.bucket.dialect import Dialect, short
 from outlast.bucket.obstore_client import ObjectStoreBucket, Reach, check_options
 
@@ -18,6 +19,7 @@ WEB_EXAMPLE = "https://ACCOUNT.blob.core.windows.net/container/prefix"
 DOMAIN = ".blob.core.windows.net"
 QUERY_KEYS = frozenset({"account", "endpoint", "allow_http", "kms_key"})
 OPTIONS = frozenset({"account_key", "sas_key", "token", "client_id", "client_secret", "tenant_id"})
+_KEY_NAMES = {"sas_key": "sas_token", "token": "token"}
 
 _DENIED = frozenset(
     {
@@ -57,7 +59,7 @@ def web_address(url: str) -> Address:
     return Address(url, read.bucket, read.prefix, {**read.query, "account": account})
 
 
-def open_blobs(address: Address, options: Mapping[str, str]) -> ObjectStoreBucket:
+def open_blobs(address: Address, options: Mapping[str, str], keys: Keys | None = None) -> ObjectStoreBucket:
     """A version is an ETag, new with every write. Raises ValueError."""
     check_options(options, OPTIONS)
     if address.text("kms_key"):
@@ -78,6 +80,7 @@ def open_blobs(address: Address, options: Mapping[str, str]) -> ObjectStoreBucke
                 config=config,  # type: ignore[arg-type]  # built from checked names
                 client_options=reach.client(allow_http=allow_http),  # type: ignore[arg-type]
                 retry_config=reach.retry(),
+                credential_provider=provider(keys, _KEY_NAMES),
             )
         except BaseError as error:
             missing = "name the storage account: add ?account=NAME" if "Account" in str(error) else ""

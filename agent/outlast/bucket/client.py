@@ -9,31 +9,35 @@ from urllib.parse import unquote
 
 from outlast.bucket import blobs, gcs, s3
 from outlast.bucket.address import Address, read_address, shown, split
+from outlast.bucket.credentials import Keys
 from outlast.bucket.folder import FolderBucket
 from outlast.bucket.keys import TooBig, check_key
 from outlast.ports import Blob, Bucket, Denied, ObjectInfo, Source
 
 __all__ = ["TooBig", "check_key", "check_url", "narrowed", "open_bucket", "scoped"]
 
+_Opener = Callable[[Address, Mapping[str, str], "Keys | None"], Bucket]
 _OTHER_NAMES = {"azure": "az", "abfs": "az", "abfss": "az", "gcs": "gs", "s3a": "s3"}
 _KINDS = f"{s3.EXAMPLE}, {gcs.EXAMPLE}, {blobs.EXAMPLE} or file:///absolute/path"
 
 
-def open_bucket(url: str, prefix: str = "", options: Mapping[str, str] = MappingProxyType({})) -> Bucket:
+def open_bucket(
+    url: str, prefix: str = "", options: Mapping[str, str] = MappingProxyType({}), keys: Keys | None = None
+) -> Bucket:
     """The bucket at `url`, seen from `prefix`. Nothing is asked of it yet.
 
     `file:///abs/path` or an absolute path; `s3://bucket/prefix`, `gs://bucket/prefix`,
     `az://container/prefix?account=NAME` (or as `https://NAME.blob.core.windows.net/container/prefix`),
     each with settings in its query (configs/controller.yaml lists them). `options` are secrets, which
     don't belong into a URL, under the names that obstore gives them; without any, those of the
-    environment and of the machine are used. Raises ValueError when the URL is not one, or a setting
-    can't be.
+    environment and of the machine are used. `keys` is asked for them again and again instead: they run
+    out. Raises ValueError when the URL is not one, or a setting can't be.
     """
     folder = _folder(url)
     if folder:
         return narrowed(FolderBucket(folder), prefix)
     address, opener = _address(url, split(url).scheme)
-    return narrowed(opener(address, options), _joined(address.prefix, prefix))
+    return narrowed(opener(address, options, keys), _joined(address.prefix, prefix))
 
 
 def check_url(url: str) -> None:
@@ -55,7 +59,7 @@ def _folder(url: str) -> str:
     return path
 
 
-def _address(url: str, scheme: str) -> tuple[Address, Callable[[Address, Mapping[str, str]], Bucket]]:
+def _address(url: str, scheme: str) -> tuple[Address, _Opener]:
     if scheme == "s3":
         return read_address(url, s3.QUERY_KEYS, s3.EXAMPLE), s3.open_s3
     if scheme == "gs":

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from outlast.ports import BucketError, Conflict, Denied, Exists, Missing, Unsure
+from outlast.ports import BucketError, Conflict, Denied, Exists, Keyless, Missing, Unsure
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)")  # the second: of one key in a batch
 _NO_TOKEN = re.compile(r"Error performing token request|/latest/api/token")
 _NO_CREDENTIALS = re.compile(r"meta-data|credentials", re.IGNORECASE)
+_PROVIDER = re.compile(r"credential provider: (\w+): (.*)")  # what our own source of keys said
 _CHECK = "check the credentials and their rights"
 _MEND = {
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it (timedatectl set-ntp true)",
@@ -68,6 +69,8 @@ def meaning(dialect: Dialect, key: str, answer: Answer) -> BucketError:
         return Denied(f"the bucket {dialect.place} does not exist: create it, or mend its name")
     if code in dialect.full or status == "507":
         return Denied(f"{where}: the quota is used up ({code or status}): raise it, or free some space")
+    if said := _PROVIDER.search(answer.told):
+        return (Keyless if said[1] == "KeysAway" else Denied)(f"{where}: {said[2].strip()}")
     if _NO_TOKEN.search(answer.told):
         return Denied(f"{where}: no credentials found for the bucket; {dialect.credentials}")
     if answer.kind == "missing" or status == "404":

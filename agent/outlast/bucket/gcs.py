@@ -9,12 +9,14 @@ from obstore.exceptions import BaseError
 from obstore.store import GCSStore
 
 from outlast.bucket.address import Address
+from outlast.bucket.credentials import Keys, provider
 from outlast.bucket.dialect import Dialect, short
 from outlast.bucket.obstore_client import ObjectStoreBucket, Reach, check_options
 
 EXAMPLE = "gs://bucket/prefix"
 QUERY_KEYS = frozenset({"endpoint", "allow_http", "user_project", "kms_key"})
 OPTIONS = frozenset({"service_account_key", "bearer_token"})
+_KEY_NAMES = {"bearer_token": "token"}
 
 _DENIED = frozenset(
     {
@@ -34,7 +36,7 @@ _DENIED = frozenset(
 )
 
 
-def open_gcs(address: Address, options: Mapping[str, str]) -> ObjectStoreBucket:
+def open_gcs(address: Address, options: Mapping[str, str], keys: Keys | None = None) -> ObjectStoreBucket:
     """A version is an object's generation: a number that is never used twice. Raises ValueError."""
     check_options(options, OPTIONS)
     if address.text("kms_key"):
@@ -56,6 +58,7 @@ def open_gcs(address: Address, options: Mapping[str, str]) -> ObjectStoreBucket:
                 config=config,  # type: ignore[arg-type]  # built from checked names
                 client_options=reach.client(allow_http=allow_http, headers=headers),  # type: ignore[arg-type]
                 retry_config=reach.retry(),
+                credential_provider=provider(keys, _KEY_NAMES),
             )
         except BaseError as error:
             raise ValueError(f"{address.url!r}: {short(str(error))}") from error

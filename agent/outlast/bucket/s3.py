@@ -9,6 +9,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from outlast.bucket.address import Address
+from outlast.bucket.credentials import Keys, provider
 from outlast.bucket.dialect import Dialect, short
 from outlast.bucket.obstore_client import ObjectStoreBucket, Reach, check_options
 
@@ -18,6 +19,11 @@ QUERY_KEYS = frozenset(
 )
 CHECKSUMS = ("crc64nvme", "signature")  # the second: of the payload, for a store that knows no such checksum
 OPTIONS = frozenset({"access_key_id", "secret_access_key", "session_token"})
+_KEY_NAMES = {
+    "access_key_id": "access_key_id",
+    "secret_access_key": "secret_access_key",
+    "session_token": "token",
+}
 
 _DENIED = frozenset(
     {
@@ -37,7 +43,7 @@ _DENIED = frozenset(
 _FULL = frozenset({"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "InsufficientStorage"})
 
 
-def open_s3(address: Address, options: Mapping[str, str]) -> ObjectStoreBucket:
+def open_s3(address: Address, options: Mapping[str, str], keys: Keys | None = None) -> ObjectStoreBucket:
     """A version is an ETag, a function of the bytes: the pointer's `seq` makes each one new.
 
     Raises ValueError.
@@ -53,6 +59,7 @@ def open_s3(address: Address, options: Mapping[str, str]) -> ObjectStoreBucket:
                 config=config,  # type: ignore[arg-type]  # built from checked names
                 client_options=reach.client(allow_http=allow_http),  # type: ignore[arg-type]
                 retry_config=reach.retry(),
+                credential_provider=provider(keys, _KEY_NAMES),
             )
         except BaseError as error:
             raise ValueError(f"{address.url!r}: {short(str(error))}") from error

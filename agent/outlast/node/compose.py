@@ -15,6 +15,7 @@ from outlast.clock import SystemRuntime
 from outlast.config import Config, ConfigError
 from outlast.loop import Agent
 from outlast.node.home import Home, HomeDisk
+from outlast.node.keys import KeyRing
 from outlast.node.logs import FileLog
 from outlast.node.notices.detect import detect
 from outlast.node.outputs import FolderOutputs
@@ -45,11 +46,14 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
         link = HttpLink(
             config.api_url, config.token, config.instance, Path(config.ca_file) if config.ca_file else None
         )
-        bucket = scoped(open_bucket(config.storage), job_prefix(config.job))
+        ring = KeyRing(link.bucket_keys, runtime) if config.job_keys else None
+        bucket = scoped(open_bucket(config.storage, keys=ring), job_prefix(config.job))
     except ValueError as error:
         raise ConfigError(str(error)) from error
     except OSError as error:
         raise ConfigError(f"{config.home} can't be used as the agent's home: {error}") from error
+    if ring is not None:
+        ring.start()
     start_transfers(runtime, config.storage)
     power = CommandPower(home, config.poweroff, log)
     node = node_of(home, runtime, bucket, log, power, config.cloud, config.trainer_path)

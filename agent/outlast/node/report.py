@@ -1,17 +1,20 @@
-"""The way to the controller's API over HTTP, with the standard library: reports, and the hanging request."""
+"""The way to the controller's API over HTTP, by the standard library: reports, commands, bucket keys."""
 
 from __future__ import annotations
 
 import http.client
 import ssl
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from outlast.ports import LinkDown, LinkRefused
 from outlast.protocol.codec import FormatError, dump, load
-from outlast.protocol.messages import Reply, Report
+from outlast.protocol.messages import BucketKeys, Reply, Report
 
+T = TypeVar("T")
 TIMEOUT_S = 5.0
+KEYS_LIMIT_S = 20.0  # the controller asks its cloud for them
 HANG_MARGIN_S = 10.0  # the answer may need a moment after the wait is over
 REPLY_BYTES_MAX = 4 << 20
 REFUSED = (400, 401, 403, 404, 410, 413)
@@ -38,16 +41,22 @@ class HttpLink:
         self._seen = 0
 
     def report(self, report: Report) -> Reply:
-        return self._ask("POST", "/v1/report", dump(report), TIMEOUT_S)
+        return self._ask(Reply, "POST", "/v1/report", dump(report), TIMEOUT_S)
 
     def hang(self, timeout_s: float) -> Reply | None:
         query = urlencode({"wait": f"{timeout_s:g}", "seen": str(self._seen)})
-        path = f"/v1/nodes/{quote(self._instance, safe='')}/commands?{query}"
-        reply = self._ask("GET", path, None, timeout_s + HANG_MARGIN_S)
+        reply = self._ask(Reply, "GET", self._own(f"commands?{query}"), None, timeout_s + HANG_MARGIN_S)
         self._seen = reply.number
         return reply
 
-    def _ask(self, method: str, path: str, body: bytes | None, timeout_s: float) -> Reply:
+    def bucket_keys(self) -> BucketKeys:
+        """Fresh ones. Raises LinkDown, LinkRefused."""
+        return self._ask(BucketKeys, "POST", self._own("bucket-keys"), b"", KEYS_LIMIT_S)
+
+    def _own(self, path: str) -> str:
+        return f"/v1/nodes/{quote(self._instance, safe='')}/{path}"
+
+    def _ask(self, kind: type[T], method: str, path: str, body: bytes | None, timeout_s: float) -> T:
         connection = self._connect(timeout_s)
         headers = dict(self._headers)
         if body is not None:
@@ -65,9 +74,9 @@ class HttpLink:
                 f"the controller answers {answer.status}: {data[:200].decode(errors='replace')}"
             )
         if answer.status != 200:
-            raise LinkDown(f"the controller answers {answer.status}")
+            raise LinkDown(f"the controller answers {answer.status}: {data[:200].decode(errors='replace')}")
         try:
-            return load(Reply, data)
+            return load(kind, data)
         except FormatError as error:
             raise LinkDown(f"the controller's answer can't be read: {error}") from error
 

@@ -20,6 +20,10 @@ AUTO_EVERY_MAX_S = 3600.0  # between two saves under `every: auto`
 NOTICE_POLL_S = 2.0  # AWS advises 5 s; jitter is taken off, never added
 GONE_AFTER_ABSENCES = 3  # complete listings, each begun after the last sign of life
 
+# Without keys for the bucket, and with nobody there who gives new ones, a node trains on and saves on its own
+# disk for so long: it can harm nothing in the bucket, whoever owns the job by then.
+KEYLESS_MAX_S = 86_400.0
+
 MANIFEST_BYTES_MAX = 64 << 20  # a manifest larger than this is refused, not read
 POINTER_BYTES_MAX = 4 << 20
 LOG_CHUNK_BYTES_MAX = 256 << 10

@@ -208,6 +208,17 @@ class Command:
 
 
 @dataclass(frozen=True)
+class BucketKeys:
+    """Reach the job's own prefix of the bucket, and nothing else, for a while. Never sent unasked."""
+
+    options: dict[str, str]  # as `open_bucket` takes them
+    life_s: float  # from when they were handed over
+
+    def __repr__(self) -> str:
+        return f"BucketKeys({', '.join(self.options)}, life_s={self.life_s:.0f})"  # never the keys themselves
+
+
+@dataclass(frozen=True)
 class Reply:
     commands: tuple[Command, ...] = ()
     lease_s: float = LEASE_S

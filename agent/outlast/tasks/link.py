@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from outlast.cadence import retry_in_s
 from outlast.news import ReportAnswered, ReportFailed, StatusDone, Told, Wrote
-from outlast.ports import Bucket, BucketError, Link, LinkDown, LinkRefused, Runtime
+from outlast.ports import Bucket, BucketError, Keyless, Link, LinkDown, LinkRefused, Runtime
 from outlast.protocol.codec import dump
 from outlast.protocol.messages import Report, WriterRef
 from outlast.tasks.desk import Desk, Post
@@ -78,6 +78,6 @@ class StatusTask:
         try:
             self._bucket.put(key, dump(report))
         except BucketError as error:
-            self._post(StatusDone(str(error)))
+            self._post(StatusDone(str(error), keyless=isinstance(error, Keyless)))
         else:
             self._post(StatusDone())

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 import structlog
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
-from outlast.protocol.limits import FENCED_OFF_S, OVER_OFF_S
 from outlast.protocol.values import replace
 from outlast_orchestrator.controller.log import log_events
 from outlast_orchestrator.controller.looks import Looks
+from outlast_orchestrator.controller.node_settings import NodeSettings
 from outlast_orchestrator.controller.world import World
 from outlast_orchestrator.core.actions import (
     Action,
@@ -37,7 +37,6 @@ from outlast_orchestrator.core.actions import (
 from outlast_orchestrator.core.errors import BucketError, Deposed, ProviderError, StoreError, Transient
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.ports import (
-    AgentConfig,
     Calls,
     Clock,
     Nodes,
@@ -49,7 +48,7 @@ from outlast_orchestrator.core.ports import (
     Term,
 )
 from outlast_orchestrator.core.tokens import hash_token, node_token
-from outlast_orchestrator.core.types import Instance, InstancePhase, Job, LaunchRequest
+from outlast_orchestrator.core.types import Instance, InstancePhase, Job
 from outlast_orchestrator.core.view import Call, CallDone, CallKind
 
 _Port = TypeVar("_Port", Provider, Remote)
@@ -65,22 +64,6 @@ class Retry:
     tries_max: int = 3
     wait_first_s: float = 0.5
     wait_max_s: float = 4.0
-
-
-def _nothing(_request: LaunchRequest) -> str:
-    return ""
-
-
-@dataclass(frozen=True)
-class NodeSettings:
-    """What goes into an agent's config, and onto its machine before there is an agent."""
-
-    api_url: str
-    lease_s: float
-    key: bytes  # the nodes' tokens follow from it
-    user_data: Callable[[LaunchRequest], str] = _nothing  # what a machine runs when it boots
-    over_off_s: float = OVER_OFF_S
-    fenced_off_s: float = FENCED_OFF_S
 
 
 @dataclass(frozen=True)
@@ -218,20 +201,7 @@ class Actor:
 
     def _install(self, term: Term, job: Job, instance: Instance) -> None:
         remote = self._remotes.get(instance.request.offer.cloud)
-        config = AgentConfig(
-            api_url=self._node.api_url,
-            token=node_token(self._node.key, instance.launch_id),
-            job=job.id,
-            owner=job.owner,
-            instance=instance.launch_id,
-            storage=job.storage,
-            lease_s=self._node.lease_s,
-            over_off_s=self._node.over_off_s,
-            fenced_off_s=self._node.fenced_off_s,
-            cloud=instance.request.offer.cloud,
-            region=instance.request.offer.region,
-            instance_id=instance.id,
-        )
+        config = self._node.config(job, instance)
         call = Call(CallKind.INSTALL, instance.launch_id)
         self._start(term, call, remote, lambda hands: hands.install(instance, config))
 

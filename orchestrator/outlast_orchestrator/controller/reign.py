@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from outlast_orchestrator.controller.act import Actor, NodeSettings, Retry
+from outlast_orchestrator.controller.act import Actor, Retry
 from outlast_orchestrator.controller.looks import Looks
 from outlast_orchestrator.controller.lost import LostJobs
 from outlast_orchestrator.controller.news import Troubles
+from outlast_orchestrator.controller.node_settings import NodeSettings
 from outlast_orchestrator.controller.observe import Observer
 from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.controller.schedule import Due

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from outlast.protocol.limits import FENCED_OFF_S, OVER_OFF_S
-from outlast.protocol.messages import Command, Reply, Report
+from outlast.protocol.messages import BucketKeys, Command, Reply, Report
 from outlast.protocol.objects import Pointer
 from outlast_orchestrator.core.events import Event
 from outlast_orchestrator.core.types import (
@@ -167,6 +167,18 @@ class AgentConfig:
     cloud: str = ""  # of the instance; they go into the pointer, for a controller that lost its store
     region: str = ""
     instance_id: str = ""  # the cloud's
+    job_keys: bool = False  # the bucket's keys come from this controller, for the job alone
+
+
+class Credentials(Protocol):
+    """Keys for the bucket that reach the prefix of one job and nothing else, for a while."""
+
+    @property
+    def about(self) -> str:
+        """Where they come from, for people."""
+
+    def issue(self, storage: str, job: str) -> BucketKeys:
+        """Raises outlast.ports.BucketError: Denied where a person has to mend something. Slow."""
 
 
 class Remote(Protocol):

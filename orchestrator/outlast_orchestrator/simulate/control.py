@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from outlast.ports import Mailbox, Runtime
 from outlast.protocol.limits import LEASE_MARGIN_S, LEASE_S
 from outlast.protocol.objects import Pointer
-from outlast_orchestrator.controller.act import NodeSettings
 from outlast_orchestrator.controller.loop import Controller, Decide, Parts
+from outlast_orchestrator.controller.node_settings import NodeSettings
 from outlast_orchestrator.controller.nodes import NodeRegistry
 from outlast_orchestrator.controller.pointers import BucketPointers
 from outlast_orchestrator.controller.rhythm import Rhythm

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from outlast.ports import Bucket
 from outlast.protocol.objects import job_prefix
-from outlast_orchestrator.core.ports import Clock, Nodes, Policy, Store
+from outlast_orchestrator.core.ports import Clock, Credentials, Nodes, Policy, Store
 from outlast_orchestrator.core.types import OVER, Job, Offer, Want
 from outlast_orchestrator.core.view import Seen
 from outlast_orchestrator.web.problems import Refusal
@@ -48,6 +48,7 @@ class Services:
     next_wake_s: Callable[[str], float | None] = _unknown_wake  # from now until that job is looked at again
     notice_s: Callable[[str], float | None] = _unknown_wake  # by cloud: how long before the end it warns
     leading: Callable[[], bool] = _leading
+    credentials: Credentials | None = None  # None: nodes are given no keys for the bucket
 
     def find(self, name_or_id: str) -> Job:
         job = self.store.job(name_or_id)

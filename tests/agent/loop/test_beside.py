@@ -18,11 +18,14 @@ from outlast.news import (
     Restored,
     SaveAsked,
     Settled,
+    StatusDone,
     Tick,
     Trouble,
     Uploaded,
+    Wrote,
 )
 from outlast.node_ports import TrainerProgress
+from outlast.protocol.limits import KEYLESS_MAX_S
 from outlast.protocol.messages import AgentState, Command, CommandKind, Failure
 from outlast.protocol.objects import PointerState
 from outlast.save.types import StableCopy
@@ -128,6 +131,38 @@ def test_an_attempt_that_is_over_and_gets_no_other_work_switches_the_machine_off
     released(scene)
     assert none_of(scene.later(599.0), PowerOff)
     only(scene.later(1.0), PowerOff)
+
+
+def keyless(scene: Scene) -> None:
+    """The controller is gone, and the bucket can't be written without it."""
+    scene.hear(StatusDone("no keys for it: refused", keyless=True))
+
+
+def test_without_keys_the_lease_waits_for_the_controller_for_a_day_and_no_longer() -> None:
+    scene = Scene().running()
+    keyless(scene)
+    scene.view = replace(scene.view, now_s=scene.view.now_s + KEYLESS_MAX_S - 1.0)
+    keyless(scene)
+    assert none_of(scene.hear(Tick()), PowerOff, Kill)
+    told = [fact.why for fact in scene.view.telling.facts if fact.kind == "tell"]
+    assert told == ["training goes on, and saves stay on this machine for now: no keys for it: refused"]
+    scene.view = replace(scene.view, now_s=scene.view.now_s + 1.0)
+    only(scene.hear(Tick()), PowerOff)
+
+
+def test_with_keys_again_the_lease_is_what_it_was() -> None:
+    scene = Scene().running()
+    keyless(scene)
+    scene.hear(Wrote(scene.view.now_s), StatusDone())
+    scene.view = replace(scene.view, now_s=scene.view.now_s + scene.view.lease_s)
+    only(scene.hear(Tick()), PowerOff)
+
+
+def test_a_bucket_that_can_not_be_reached_holds_no_lease() -> None:
+    scene = Scene().running()
+    scene.hear(StatusDone("could not connect"))
+    scene.view = replace(scene.view, now_s=scene.view.now_s + scene.view.lease_s)
+    only(scene.hear(Tick()), PowerOff)
 
 
 # on the way to the bucket

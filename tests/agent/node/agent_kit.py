@@ -26,6 +26,7 @@ from outlast.ports import Bucket
 from outlast.protocol.codec import dump, load, to_json
 from outlast.protocol.messages import (
     AgentState,
+    BucketKeys,
     CheckpointPlan,
     Command,
     CommandKind,
@@ -81,6 +82,8 @@ class Controller:
         self.reports: list[Report] = []
         self.silent = False
         self.lease_s = 600.0
+        self.keys: Callable[[], BucketKeys] | None = None  # for the bucket
+        self.keys_given = 0
         self._changed = threading.Condition()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
@@ -117,6 +120,11 @@ class Controller:
                 if self.headers["Authorization"] != f"Bearer {TOKEN}" or controller.silent:
                     self.send_error(503 if controller.silent else 401)
                     return
+                if self.path.endswith("/bucket-keys"):
+                    assert controller.keys is not None
+                    controller.keys_given += 1
+                    self._answer(controller.keys())
+                    return
                 report = load(Report, body)
                 with controller._changed:
                     controller.reports.append(report)
@@ -131,7 +139,7 @@ class Controller:
                     )
                 self._answer(controller._reply(None))
 
-            def _answer(self, reply: Reply) -> None:
+            def _answer(self, reply: Reply | BucketKeys) -> None:
                 body = dump(reply)
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
