@@ -41,6 +41,7 @@ from outlast_orchestrator.store.db import SqlStore, open_store
 from outlast_orchestrator.store.lock import lock_store
 from outlast_orchestrator.store.private import node_key, read_key, write_private
 from outlast_orchestrator.store.restore import Restore, put_back
+from outlast_orchestrator.store.secrets import SecretFiles
 from outlast_orchestrator.web.app import Services, create_app
 from outlast_orchestrator.web.auth import issue_token
 from outlast_orchestrator.web.serve import ApiServer, Listen
@@ -100,6 +101,7 @@ class Server:
             next_wake_s=lambda job: self._controller.next_wake_s(job),
             notice_s=lambda cloud: self._limits([cloud]).notice_s,
             leading=lambda: self._controller.leading(),
+            secrets=SecretFiles(self._settings.home),
             credentials=self._credentials,
         )
 

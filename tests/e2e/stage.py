@@ -62,14 +62,14 @@ class Stage:
 
     # commands
 
-    def outlast(self, *words: str | Path, code: int | None = 0, **environment: str) -> Ran:
+    def outlast(self, *words: str | Path, code: int | None = 0, piped: str = "", **environment: str) -> Ran:
         """Runs `outlast`; `code` None: whatever it exits with. It never shows a traceback."""
         command = [PYTHON, "-m", "outlast_orchestrator.cli.main", *map(str, words)]
         done = subprocess.run(
             command,
             env={**self.environment, **environment},
             cwd=self.desk,
-            stdin=subprocess.DEVNULL,
+            input=piped,
             capture_output=True,
             text=True,
             timeout=COMMAND_LIMIT_S,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 import subprocess
@@ -51,6 +52,52 @@ def test_tokens_are_seen_nowhere(shared: Stage) -> None:
     assert stat.S_IMODE(shared.home.stat().st_mode) == 0o700
     shared.outlast("cancel", "secret")
     shared.until_state(job, "CANCELLED")
+
+
+SHOWS = """
+import hashlib, os, time
+from pathlib import Path
+value = os.environ["HF_TOKEN"]
+print("logging in with", value, flush=True)
+Path("seen.txt").write_text(hashlib.sha256(value.encode()).hexdigest())
+save = Path(os.environ["OUTLAST_CHECKPOINT_DIR"])
+(save / ".new").write_text("1")
+(save / ".new").rename(save / "step_1.bin")
+while not Path(os.environ["GO"]).exists():
+    time.sleep(0.1)
+"""
+
+
+def test_a_secret_reaches_the_trainer_and_nobody_else(shared: Stage) -> None:
+    value, go = "hf_0123456789abcdef", shared.folder / "secret.go"
+    file = shared.job_file("hidden", {"shows.py": SHOWS}, run=f"{PYTHON} shows.py", secrets=["HF_TOKEN"])
+    refused = shared.outlast("submit", file, "-y", code=2).err
+    one_line(refused, "there is no secret HF_TOKEN on the server; `outlast secret set HF_TOKEN` makes one")
+    shared.outlast("secret", "set", "HF_TOKEN", piped=value)
+    job = shared.submit(
+        "hidden",
+        {"shows.py": SHOWS},
+        run=f"{PYTHON} shows.py",
+        secrets=["HF_TOKEN"],
+        env={"GO": str(go)},
+        outputs=["seen.txt"],
+    )
+    shared.until_saved(job)
+    for pid, command in shared.processes().items():
+        assert value not in command
+        shown = (Path("/proc") / str(pid) / "environ").read_bytes()
+        assert (value.encode() in shown) == ("shows.py" in command), command
+    go.touch()
+    shared.until_state(job, "SUCCEEDED")
+    shared.outlast("outputs", "get", "hidden", shared.desk / "hidden-got")
+    told = (shared.desk / "hidden-got" / "seen.txt").read_text()
+    assert told == hashlib.sha256(value.encode()).hexdigest()
+    logs = shared.outlast("logs", "hidden").out
+    assert f"logging in with {'*' * len(value)}" in logs
+    holders = _holders(shared.folder, [value.encode()])
+    # What the trainer printed itself lies on its machine, for this user alone, and ends with it.
+    assert {path.name for path in holders} <= {"HF_TOKEN", "output.log"}
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in holders)
 
 
 def test_a_wrong_token_is_refused_in_one_line(shared: Stage) -> None:

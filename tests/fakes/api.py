@@ -52,6 +52,7 @@ from outlast_orchestrator.core.types import (
 )
 from outlast_orchestrator.core.view import CloudState, Seen
 from outlast_orchestrator.store.db import SqlStore, open_store
+from outlast_orchestrator.store.secrets import SecretFiles
 from outlast_orchestrator.web.app import Services, create_app
 from outlast_orchestrator.web.auth import issue_token
 from outlast_orchestrator.web.serve import ApiServer, Listen
@@ -156,6 +157,7 @@ class Api:
             check=lambda: list(self.clouds),
             next_wake_s=lambda _job: 7.0,
             leading=lambda: self.leading,
+            secrets=SecretFiles(self.folder, {}),
             credentials=self.credentials,
         )
 

@@ -21,6 +21,7 @@ from outlast.node.notices.detect import detect
 from outlast.node.outputs import FolderOutputs
 from outlast.node.power import CommandPower
 from outlast.node.report import HttpLink
+from outlast.node.secrets import SecretBox
 from outlast.node.setup import NodeWorkplace
 from outlast.node.trainer import ProcessTrainer
 from outlast.node_ports import Node, Power
@@ -56,7 +57,8 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
         ring.start()
     start_transfers(runtime, config.storage)
     power = CommandPower(home, config.poweroff, log)
-    node = node_of(home, runtime, bucket, log, power, config.cloud, config.trainer_path)
+    secrets = SecretBox(link.secrets)
+    node = node_of(home, runtime, bucket, log, power, config.cloud, config.trainer_path, secrets)
     identity = Identity(
         job=config.job,
         owner=config.owner,
@@ -78,12 +80,13 @@ def node_of(
     power: Power,
     cloud: str = "",
     trainer_path: str = "",
+    secrets: SecretBox | None = None,
 ) -> Node:
     """All that touches this machine. `cloud`: who made it, where the controller has said so; `trainer_path`:
     where a trainer finds this package."""
-    workplace = NodeWorkplace(home, bucket, log)
+    workplace = NodeWorkplace(home, bucket, log, secrets)
     return Node(
-        trainer=ProcessTrainer(home, log, trainer_path),
+        trainer=ProcessTrainer(home, log, trainer_path, secrets),
         workplace=workplace,
         saves=_saves(home, runtime),
         notices=detect(os.environ, cloud),

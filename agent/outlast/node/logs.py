@@ -7,6 +7,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from outlast.node.secrets import begun, hide
+
 TAIL_BYTES = 8 << 10
 TAIL_LINES = 30
 
@@ -22,6 +24,11 @@ class FileLog:
         self.descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._lock = threading.Lock()  # two tasks may say a line at once
         self._offset = self._read_mark()
+        self._hidden: tuple[bytes, ...] = ()
+
+    def hide(self, values: tuple[bytes, ...]) -> None:
+        """These are shown to nobody from now on; the file on this machine holds what was printed."""
+        self._hidden = values
 
     def say(self, line: str) -> None:
         with self._lock, suppress(OSError):
@@ -33,8 +40,8 @@ class FileLog:
         except OSError:
             return b""
         if len(data) == limit_bytes and (end := data.rfind(b"\n")) > limit_bytes // 2:
-            return data[: end + 1]  # whole lines, where there are any
-        return data
+            data = data[: end + 1]  # whole lines, where there are any
+        return hide(data[: len(data) - begun(data, self._hidden)], self._hidden)
 
     def shipped(self, count: int) -> None:
         self._offset += count
@@ -47,7 +54,7 @@ class FileLog:
             data = os.pread(self.descriptor, TAIL_BYTES, max(0, size - TAIL_BYTES))
         except OSError:
             return ""
-        lines = data.decode(errors="replace").splitlines()
+        lines = hide(data, self._hidden).decode(errors="replace").splitlines()
         return "\n".join([line for line in lines if not line.startswith("[outlast] ")][-TAIL_LINES:])
 
     def _read_mark(self) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import http.client
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 from outlast.ports import LinkDown, LinkRefused
 from outlast.protocol.codec import FormatError, dump, load
-from outlast.protocol.messages import BucketKeys, Reply, Report
+from outlast.protocol.messages import BucketKeys, JobSecrets, Reply, Report
 
 T = TypeVar("T")
 TIMEOUT_S = 5.0
@@ -52,6 +53,10 @@ class HttpLink:
     def bucket_keys(self) -> BucketKeys:
         """Fresh ones. Raises LinkDown, LinkRefused."""
         return self._ask(BucketKeys, "POST", self._own("bucket-keys"), b"", KEYS_LIMIT_S)
+
+    def secrets(self) -> Mapping[str, str]:
+        """Those that the job names. Raises LinkDown, LinkRefused."""
+        return self._ask(JobSecrets, "POST", self._own("secrets"), b"", TIMEOUT_S).values
 
     def _own(self, path: str) -> str:
         return f"/v1/nodes/{quote(self._instance, safe='')}/{path}"

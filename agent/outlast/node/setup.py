@@ -16,6 +16,7 @@ from outlast.clock import pause
 from outlast.node.home import Home, write_atomic
 from outlast.node.kept import Kept, end_leftover
 from outlast.node.logs import FileLog
+from outlast.node.secrets import SERVERS, SecretBox
 from outlast.node_ports import NodeTrouble, Places
 from outlast.ports import Bucket
 from outlast.protocol.messages import Work
@@ -33,8 +34,9 @@ SETUP_GRACE_S = 2.0
 class NodeWorkplace:
     """The port `Workplace` over a home and the job's bucket."""
 
-    def __init__(self, home: Home, bucket: Bucket, log: FileLog) -> None:
+    def __init__(self, home: Home, bucket: Bucket, log: FileLog, secrets: SecretBox | None = None) -> None:
         self._home = home
+        self._secrets = secrets or SecretBox()
         self._bucket = bucket
         self._log = log
         self._current = home.work
@@ -50,7 +52,10 @@ class NodeWorkplace:
             self._checkpoint_dir(work).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise NodeTrouble("code", f"the code can't be unpacked into {folder}: {error}") from error
-        return f"{code}; {self._setup(work, folder, cancelled)}"
+        done = self._setup(work, folder, cancelled)
+        self._secrets.bring(work.secrets)
+        self._log.hide(self._secrets.hidden())
+        return f"{code}; {done}"
 
     def places(self, work: Work, generation: int) -> Places:
         return Places(
@@ -122,7 +127,9 @@ class NodeWorkplace:
         if done.exists():
             return "the set-up was done on this node before"
         self._log.say("running setup")
-        env = {name: value for name, value in os.environ.items() if name not in ALL} | dict(work.env)
+        inherited = os.environ.items()
+        env = {name: value for name, value in inherited if name not in ALL and not name.startswith(SERVERS)}
+        env.update(work.env)
         if not end_leftover(self._home.setup_lock):
             raise NodeTrouble("setup", "a set-up of an earlier agent can't be ended on this node")
         kept = Kept(

@@ -11,6 +11,7 @@ from outlast.node import processes
 from outlast.node.home import Home, write_atomic
 from outlast.node.kept import Kept, end_leftover
 from outlast.node.logs import FileLog
+from outlast.node.secrets import SERVERS, SecretBox
 from outlast.node_ports import NodeTrouble, TrainerExit, TrainerOrder, TrainerProgress
 from outlast.protocol.codec import FormatError
 from outlast.save.progress import ProgressTail
@@ -33,10 +34,11 @@ OURS = (*ALL, "OUTLAST_POWEROFF", "OUTLAST_TREE")  # not for the trainer, or giv
 class ProcessTrainer:
     """One at a time. Everything but `pids` is called from the trainer's task."""
 
-    def __init__(self, home: Home, log: FileLog, path: str = "") -> None:
+    def __init__(self, home: Home, log: FileLog, path: str = "", secrets: SecretBox | None = None) -> None:
         """`path` ends the trainer's PYTHONPATH: what it has there itself comes first."""
         self._home = home
         self._path = path
+        self._secrets = secrets or SecretBox()
         self._log = log
         self._kept: Kept | None = None
         self._exit: TrainerExit | None = None
@@ -52,8 +54,10 @@ class ProcessTrainer:
             self._signal = processes.signal_named(order.signal) if order.signal else 0
         except ValueError as error:
             raise NodeTrouble("trainer", f"checkpoint.signal: {error}", fatal=True) from error
-        env = {name: value for name, value in os.environ.items() if name not in OURS}
+        inherited = os.environ.items()
+        env = {name: value for name, value in inherited if name not in OURS and not name.startswith(SERVERS)}
         env.update(order.env)
+        env.update(self._secrets.environment())
         if self._path:
             env["PYTHONPATH"] = ":".join(one for one in (env.get("PYTHONPATH"), self._path) if one)
         cwd = Path(order.work_dir)

@@ -48,7 +48,7 @@ HEALTH = "health"  # phase of a failure: the health gate refused too many saves 
 class Failure:
     """Why an assignment could not go on."""
 
-    phase: str  # code, setup, restore, claim, trainer, outputs, storage, or HEALTH
+    phase: str  # code, setup, secrets, restore, claim, trainer, outputs, storage, or HEALTH
     message: str
     exit_code: int | None = None
     fatal: bool = False  # trying again anywhere would end the same way
@@ -147,6 +147,7 @@ class Work:
     setup: str = ""
     code: str = ""  # key of the packed working folder under the job's prefix; "": none
     env: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()  # names; the agent asks for their values before each start
     outputs: tuple[str, ...] = ()
     checkpoint: CheckpointPlan = field(default_factory=CheckpointPlan)
     drain_limit_s: float = 120.0
@@ -216,6 +217,16 @@ class BucketKeys:
 
     def __repr__(self) -> str:
         return f"BucketKeys({', '.join(self.options)}, life_s={self.life_s:.0f})"  # never the keys themselves
+
+
+@dataclass(frozen=True)
+class JobSecrets:
+    """Values of the secrets that the job names. Never sent unasked."""
+
+    values: dict[str, str]
+
+    def __repr__(self) -> str:
+        return f"JobSecrets({', '.join(self.values)})"
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from outlast_orchestrator.cli.checkpoint_commands import checkpoints_app
 from outlast_orchestrator.cli.here import agent_app, connect_app, init
 from outlast_orchestrator.cli.plain import PLAIN, OneLineErrors
 from outlast_orchestrator.cli.quick_help import ASKS, names_only
+from outlast_orchestrator.cli.secret_commands import secret_app
 from outlast_orchestrator.core.errors import UserError
 
 app = typer.Typer(
@@ -33,6 +34,7 @@ app.add_typer(admin_app, name="admin")
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(outputs_app, name="outputs")
 app.add_typer(connect_app, name="connect")
+app.add_typer(secret_app, name="secret")
 
 
 @server_app.command("start")

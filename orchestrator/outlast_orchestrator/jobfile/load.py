@@ -124,6 +124,7 @@ def _work(spec: Spec, name: str, owner: str, code: str, revision: int) -> Work:
         setup=spec.setup,
         code=code,
         env=dict(spec.env),
+        secrets=spec.secrets,
         outputs=spec.outputs,
         checkpoint=CheckpointPlan(
             dir=checkpoint.dir,

@@ -13,6 +13,8 @@ from pydantic import (
     Field,
     StrictInt,
     StrictStr,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 
@@ -24,7 +26,6 @@ DURATIONS = ("every", "max_duration")
 
 # Keys that are promised and not here yet. Taking and ignoring one would be a lie.
 NOT_YET: dict[str, str] = {
-    "secrets": "pass what the job needs through env",
     "data": "let the run command read its data itself",
     "container": "install what the job needs in setup",
     "notify": "watch `outlast events`",
@@ -159,6 +160,7 @@ Patterns = Annotated[
     tuple[Annotated[StrictStr, AfterValidator(_check_pattern)], ...], BeforeValidator(_one_or_many)
 ]
 EnvName = Annotated[StrictStr, AfterValidator(check_env_name)]
+EnvNames = Annotated[tuple[EnvName, ...], BeforeValidator(_one_or_many)]
 Value = Annotated[StrictStr, AfterValidator(_check_characters)]
 Health = Annotated[dict[Value, StrictStr], BeforeValidator(_check_health)]
 ExitCode = Annotated[StrictInt, Field(ge=1, le=255)]
@@ -220,6 +222,7 @@ class Spec(Section):
     workdir: Value | None = None
     setup: Value = ""
     env: dict[EnvName, Value] = {}  # pydantic copies defaults
+    secrets: EnvNames = ()
     outputs: Paths = ()
     labels: dict[Name, Value] = {}
     nodes: Annotated[StrictInt, Field(ge=1)] = 1
@@ -228,6 +231,14 @@ class Spec(Section):
     checkpoint: Checkpoint = Checkpoint()
     retry: Retry = Retry()
     policy: PolicyChoice = PolicyChoice()
+
+    @field_validator("secrets")
+    @classmethod
+    def _one_source(cls, secrets: tuple[str, ...], checked: ValidationInfo) -> tuple[str, ...]:
+        both = sorted({*secrets} & {*checked.data.get("env", {})})
+        if both:
+            raise ValueError(f"{both[0]} is in env and in secrets; keep it in one of them")
+        return secrets
 
 
 def _section(annotation: Any) -> type[Section] | None:

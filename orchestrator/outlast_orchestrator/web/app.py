@@ -14,10 +14,12 @@ from outlast.protocol.limits import PROTOCOL
 from outlast_orchestrator.web import problems
 from outlast_orchestrator.web.auth import Door
 from outlast_orchestrator.web.checkpoints import checkpoint_routes
+from outlast_orchestrator.web.given import given_routes
 from outlast_orchestrator.web.hang import Hangs
 from outlast_orchestrator.web.jobs import job_routes
 from outlast_orchestrator.web.limits import BodyLimit
-from outlast_orchestrator.web.nodes import key_routes, node_routes
+from outlast_orchestrator.web.nodes import node_routes
+from outlast_orchestrator.web.secrets import secret_routes
 from outlast_orchestrator.web.services import Services
 from outlast_orchestrator.web.things import bucket_routes
 
@@ -38,9 +40,10 @@ def create_app(services: Services) -> FastAPI:
     door = Door(services.store, services.clock)
     people = [Depends(door.admin)]
     app.include_router(node_routes(services.store, services.nodes, door, hangs, services.leading))
-    app.include_router(key_routes(services.store, door, services.credentials))
+    app.include_router(given_routes(services, door))
     app.include_router(job_routes(services, hangs), prefix="/v1", dependencies=people)
     app.include_router(checkpoint_routes(services, hangs), prefix="/v1", dependencies=people)
+    app.include_router(secret_routes(services), prefix="/v1", dependencies=people)
     app.include_router(bucket_routes(services, hangs), prefix="/v1", dependencies=people)
     app.add_middleware(BodyLimit)
     problems.install(app)

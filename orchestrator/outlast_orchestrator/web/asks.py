@@ -49,3 +49,7 @@ class RestartAsk(Ask):
     by: Line = ""
     now: bool = False
     start_from: Line = ""  # a step, or a checkpoint's name; "": the head
+
+
+class SecretAsk(Ask):
+    value: Annotated[str, Field(repr=False)]

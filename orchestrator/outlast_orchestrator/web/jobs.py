@@ -48,6 +48,7 @@ class JobDesk:
 
     def plan(self, ask: PlanAsk) -> dict[str, Any]:
         spec = parse_spec(ask.spec)
+        self._s.need_secrets(spec.secrets)
         job_id = self._s.clock.token(JOB_ID_BYTES)
         job = to_job(
             spec,
@@ -81,8 +82,10 @@ class JobDesk:
         known = self._s.store.job(ask.id)
         if known is None:
             self._need_code(ask.id, self._s.storage, ask.code)
+            spec = parse_spec(ask.spec)
+            self._s.need_secrets(spec.secrets)
             job = to_job(
-                parse_spec(ask.spec),
+                spec,
                 id=ask.id,
                 name=ask.name,
                 owner=self._s.store.owner(),
@@ -192,6 +195,7 @@ class JobDesk:
 
     def update(self, name_or_id: str, ask: UpdateAsk) -> dict[str, Any]:
         spec = parse_spec(ask.spec)
+        self._s.need_secrets(spec.secrets)
         job = self._s.find(name_or_id)
         if spec.name is not None and spec.name != job.name:
             raise UserError(

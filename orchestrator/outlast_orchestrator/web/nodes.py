@@ -1,4 +1,4 @@
-"""The nodes' side of the API: reports in, commands out, the hanging request between them, keys."""
+"""The nodes' side of the API: reports in, commands out, and the hanging request between them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from outlast.protocol.codec import FormatError, dump, load
 from outlast.protocol.limits import PROTOCOL_OLDEST
 from outlast.protocol.messages import Reply, Report
-from outlast_orchestrator.core.ports import Credentials, Nodes, Store
-from outlast_orchestrator.core.types import Job
+from outlast_orchestrator.core.ports import Nodes, Store
 from outlast_orchestrator.web.auth import Door, only_node
 from outlast_orchestrator.web.hang import WAIT_MAX_S, Ended, Hangs
 from outlast_orchestrator.web.problems import Refusal
@@ -81,31 +80,6 @@ def node_routes(
         return _respond(numbered(nodes.told(launch_id)))
 
     return router
-
-
-def key_routes(store: Store, door: Door, credentials: Credentials | None) -> APIRouter:
-    """A machine asks for keys of its own job. Who leads does not matter: its token alone says whose it is."""
-    router = APIRouter(prefix="/v1")
-
-    @router.post("/nodes/{launch_id}/bucket-keys")
-    def bucket_keys(request: Request, launch_id: str) -> Response:
-        only_node(door.caller(request), launch_id)
-        if credentials is None:
-            raise Refusal(404, "this server gives no keys for the bucket: set storage_keys")
-        job = _job_of(store, launch_id)
-        return Response(dump(credentials.issue(job.storage, job.id)), media_type="application/json")
-
-    return router
-
-
-def _job_of(store: Store, launch_id: str) -> Job:
-    """The job of a machine that is there: what a machine that is gone had is nobody's any more."""
-    for record in store.instances(gone=False):
-        if record.launch_id == launch_id:
-            job = store.job(record.job)
-            if job is not None and job.id == record.job:
-                return job
-    raise Refusal(404, f"no job is known here that the node {launch_id!r} works for")
 
 
 def _need(leading: bool) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from outlast.ports import Bucket
@@ -11,6 +11,7 @@ from outlast.protocol.objects import job_prefix
 from outlast_orchestrator.core.ports import Clock, Credentials, Nodes, Policy, Store
 from outlast_orchestrator.core.types import OVER, Job, Offer, Want
 from outlast_orchestrator.core.view import Seen
+from outlast_orchestrator.store.secrets import SecretFiles, missing
 from outlast_orchestrator.web.problems import Refusal
 
 SIMILAR_MAX = 3
@@ -48,6 +49,7 @@ class Services:
     next_wake_s: Callable[[str], float | None] = _unknown_wake  # from now until that job is looked at again
     notice_s: Callable[[str], float | None] = _unknown_wake  # by cloud: how long before the end it warns
     leading: Callable[[], bool] = _leading
+    secrets: SecretFiles | None = None  # None: there are none
     credentials: Credentials | None = None  # None: nodes are given no keys for the bucket
 
     def find(self, name_or_id: str) -> Job:
@@ -61,6 +63,13 @@ class Services:
         job = self.store.job(name)
         over = {progress.job for progress in self.store.progress() if progress.state in OVER}
         return job.id if job is not None and job.name == name and job.id not in over else None
+
+    def need_secrets(self, names: Sequence[str]) -> None:
+        """Known before a machine is paid for. Raises UserError."""
+        known = {} if self.secrets is None else self.secrets.names()
+        for name in names:
+            if name not in known:
+                raise missing(name)
 
     def bucket(self, job: str, storage: str = "") -> Bucket:
         """The job's own corner of its bucket."""
