@@ -109,7 +109,7 @@ class Calls:
 
 
 def _pages(client: Any, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    request = HttpRequest("GET", path, params=dict(query))
+    request = HttpRequest("GET", client.format_url(path), params=dict(query))
     while True:
         response = client.send_request(request)
         response.raise_for_status()
