@@ -61,7 +61,6 @@ class AzureProvider:
         """Creates and never changes: a machine of that name is this very request's, or another one's."""
         body = machine_of(request, self._config, self._region(request), self._login_key)
         where, name = self._config.resource_group, name_of(request)
-        self._snapshots.expect(name)
         try:
             operation = self._calls.run(
                 "launch",
@@ -74,6 +73,8 @@ class AzureProvider:
                 self._compare(request)
                 return
             raise from_launch(error.refusal, request) from error
+        finally:
+            self._snapshots.expect(name)
         self._await(operation, request)
 
     def regions(self) -> list[str]:

@@ -6,6 +6,7 @@ name, once: so neither a list that lags nor an old entry of the log is taken for
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -38,12 +39,14 @@ class Snapshots:
         self.listing = SharedLook(CLOUD, clock, self._read).listing
         self._known: set[str] = set()  # machines that were there when last looked at
         self._absent: dict[str, float] = {}  # asked for by name, and not there: since when
+        self._expected: deque[str] = deque()
         self._ends: dict[str, list[End]] = {}  # by machine
         self._log_s = float("-inf")
 
     def expect(self, name: str) -> None:
-        """A machine of that name is about to be made: what is known of an earlier one is no longer true."""
-        self._absent.pop(name, None)
+        """A machine of that name may have been made, by another thread: what is known of an earlier one is
+        no longer true."""
+        self._expected.append(name)
 
     def ends(self) -> dict[str, list[End]]:
         """By machine, of the last hour. Raises ProviderError."""
@@ -65,6 +68,8 @@ class Snapshots:
 
     def _read(self, begun_s: float) -> Look:
         look = Look(begun_s)
+        while self._expected:
+            self._absent.pop(self._expected.popleft(), None)
         try:
             machines = self._machines()
             vanished = self._known - machines.keys()
