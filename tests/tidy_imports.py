@@ -29,8 +29,8 @@ COMMAND_ONLY = (
     "agent/outlast/__init__.py",
 )
 
-# Of all providers: the tables of machine types, the marks of a launch, one look for all regions.
-COMMON_OF_CLOUDS = frozenset({"machines", "marks", "shared_look"})
+# Of all providers: machine types, the marks of a launch, one look for all regions, prices that are kept.
+COMMON_OF_CLOUDS = frozenset({"machines", "marks", "shared_look", "kept_prices"})
 
 # package: (packages of the controller, libraries). Everyone may import core, the standard library and
 # what of the agent both sides share.

@@ -29,8 +29,11 @@ def provider(server: Arm) -> AzureProvider:
     return server.provider()
 
 
-def refusing(part: str) -> Callable[[Asked], tuple[int, str, str] | None]:
-    return lambda asked: (403, "AuthorizationFailed", "no") if part in asked.path else None
+NO = (403, "AuthorizationFailed", "no")
+
+
+def refusing(part: str, refusal: tuple[int, str, str] = NO) -> Callable[[Asked], tuple[int, str, str] | None]:
+    return lambda asked: refusal if part in asked.path else None
 
 
 def asked_by_name(server: Arm, name: str) -> int:
@@ -58,7 +61,7 @@ def test_that_it_can_not_be_asked_for_is_no_absence_either(server: Arm, provider
     server.group.unlisted.add(name)
     server.trouble.refuse = refusing(f"/{name}")
     assert "AuthorizationFailed" in provider.instances(HERE).problem
-    server.trouble.refuse = lambda _: (404, "ResourceGroupNotFound", "no such group")
+    server.trouble.refuse = refusing(f"/{name}", (404, "ResourceGroupNotFound", "no such group"))
     assert "ResourceGroupNotFound" in provider.instances(HERE).problem
 
 

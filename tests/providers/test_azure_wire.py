@@ -20,6 +20,7 @@ from outlast_orchestrator.core.errors import Capacity, Denied, Invalid, Quota, T
 from outlast_orchestrator.core.types import Market
 from outlast_orchestrator.core.view import CloudState
 from outlast_orchestrator.providers.azure.config import REGIONAL, Region
+from outlast_orchestrator.providers.azure.prices import AGAIN_S, LIVE_S
 from outlast_orchestrator.providers.azure.provider import AzureProvider
 from outlast_orchestrator.providers.marks import marks_of, name_of
 
@@ -162,6 +163,7 @@ def test_a_refused_repeat_ends_no_machine(server: Arm, provider: AzureProvider) 
     wanted, name = launched(server, provider)
     with pytest.raises(Invalid, match="other parameters"):
         provider.launch(replace(wanted, disk_gb=121))
+    assert server.group.machines[name]["tags"] == marks_of(wanted), "created, and never changed"
     server.trouble.refusal = (409, "SkuNotAvailable", "none left")
     with pytest.raises(Capacity):
         provider.launch(wanted)
@@ -182,7 +184,7 @@ def test_a_throttled_call_says_when_to_come_again(server: Arm, provider: AzurePr
     with pytest.raises(Throttled) as refusal:
         provider.launch(request(server, offer))
     assert refusal.value.retry_after_s == 21.0
-    assert len(server.calls) == 1, "nothing is tried again behind our back"
+    assert sum(method == "PUT" for method, _ in server.calls) == 1, "nothing is tried again behind our back"
 
 
 def test_a_code_inside_the_message_is_found(server: Arm, provider: AzureProvider) -> None:
@@ -210,7 +212,7 @@ def test_a_zone_that_is_not_configured_is_told(server: Arm, provider: AzureProvi
     (offer, *_) = provider.offers(A100)
     with pytest.raises(Invalid, match=r"providers\.azure\.regions.*zone 7"):
         provider.launch(request(server, replace(offer, zone="7")))
-    assert not server.calls
+    assert not server.group.machines
 
 
 def test_wrong_settings_are_found_before_the_first_launch(server: Arm) -> None:
@@ -228,6 +230,52 @@ def test_wrong_settings_are_found_before_the_first_launch(server: Arm) -> None:
     assert "ResourceNotFound" in subnet
     assert server.provider(replace(server.config(), resource_group="none")).check()
     assert server.provider(replace(server.config(), regions={})).check()
+
+
+def row(price_usd_h: float, sku: str = "NC24ads A100 v4", **more: str) -> dict[str, Any]:
+    return {
+        "armSkuName": "Standard_NC24ads_A100_v4",
+        "retailPrice": price_usd_h,
+        "unitOfMeasure": "1 Hour",
+        "skuName": sku,
+        "meterName": sku,
+        "productName": "Virtual Machines NCads A100 v4 Series",
+        "effectiveStartDate": "2026-06-01T00:00:00Z",
+        **more,
+    }
+
+
+def test_prices_of_now_come_from_the_list_and_are_kept(server: Arm, provider: AzureProvider) -> None:
+    server.prices = [
+        row(9.0, effectiveStartDate="2025-01-01T00:00:00Z"),
+        row(4.0),
+        row(1.25, "NC24ads A100 v4 Spot"),
+        row(0.1, "NC24ads A100 v4 Low Priority"),
+        row(0.2, productName="Virtual Machines NCads A100 v4 Series Windows"),
+        row(0.3, unitOfMeasure="1 Month"),
+        row(0.0),
+    ]
+    (offer, *_) = provider.offers(A100)
+    assert (offer.price_usd_h, offer.on_demand_usd_h) == (1.25, 4.0)
+    asked = len(server.calls)
+    provider.offers(A100)
+    assert len(server.calls) == asked
+    server.prices = [row(5.0)]
+    server.pass_time(LIVE_S)
+    (offer, *_) = provider.offers(A100)
+    assert (offer.price_usd_h, offer.on_demand_usd_h) == (5.0, 5.0), "there is no spot market for it"
+
+
+def test_without_the_list_the_shipped_prices_have_to_do(server: Arm, provider: AzureProvider) -> None:
+    server.trouble.refusal = (503, "ServiceUnavailable", "later")
+    (offer, *_) = provider.offers(A100)
+    assert 0 < offer.price_usd_h < offer.on_demand_usd_h
+    server.trouble.refusal, server.prices = None, [row(4.0)]
+    assert provider.offers(A100)[0] == offer
+    server.pass_time(AGAIN_S)
+    assert provider.offers(A100)[0].on_demand_usd_h == 4.0
+    alone = server.provider(replace(server.config(), prices_url=""))
+    assert alone.offers(A100)[0] == offer
 
 
 def test_a_listing_has_all_pages_and_costs_no_more_for_more_machines(

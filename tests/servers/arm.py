@@ -40,6 +40,7 @@ PAGE = 2
 POLL_AGAIN_MS = "50"
 _RESOURCE = re.compile(rf"{IN_GROUP}/(?P<kind>Microsoft\.\w+/\w+)(?:/(?P<name>[^/]+))?", re.I)
 _OPERATION = re.compile(r"/operations/(?P<name>[^/]+)")
+_PRICES = "/api/retail/prices"
 _LOG = f"{BASE}/providers/Microsoft.Insights/eventtypes/management/values"
 _USAGES = re.compile(rf"{BASE}/providers/Microsoft.Compute/locations/(?P<region>\w+)/usages")
 
@@ -91,6 +92,7 @@ class Arm:
         self.group = Group(IN_GROUP)
         self.log: list[dict[str, Any]] = []
         self.spot_quota = 400
+        self.prices: list[dict[str, Any]] = []  # rows of the price list
         self.url, self.ca_file = "", ""
         self._operations: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
@@ -104,6 +106,7 @@ class Arm:
             instance_types=tuple(sorted(SIZES)),
             endpoint_url=self.url,
             ca_file=self.ca_file,
+            prices_url=self.url,
         )
 
     def provider(self, config: AzureConfig | None = None) -> AzureProvider:
@@ -138,6 +141,9 @@ class Arm:
         self.clock.ahead_s += seconds
 
     def _route(self, asked: Asked) -> Said:
+        if asked.path == _PRICES:
+            assert "authorization" not in asked.headers, "a token for nobody else's ears"
+            return self._price_page(asked.query)
         if asked.path == _LOG:
             return _json({"value": [] if self.trouble.silent_log else self.log})
         if _USAGES.fullmatch(asked.path):
@@ -163,9 +169,8 @@ class Arm:
         if name in self.group.machines:
             if asked.headers.get("if-none-match") == "*":
                 raise Refused(412, "PreconditionFailed", f"The resource '{name}' exists already")
-            raise Refused(
-                409, "PropertyChangeNotAllowed", "Changing property 'osDisk.diskSizeGB' is not allowed"
-            )
+            self.group.machines[name]["tags"] = json.loads(asked.body)["tags"]  # it is a change, then
+            return _json(self.group.machines[name])
         body = json.loads(asked.body)
         inside = body["properties"]
         size = inside["hardwareProfile"]["vmSize"]
@@ -214,6 +219,11 @@ class Arm:
         if at + PAGE < len(found):
             page["nextLink"] = f"{self.url}{IN_GROUP}/{kind}?api-version=1&$skiptoken={at + PAGE}"
         return _json(page)
+
+    def _price_page(self, query: Mapping[str, str]) -> Said:
+        at = int(query.get("$skip", "0"))
+        more = f"{self.url}{_PRICES}?$skip={at + PAGE}" if at + PAGE < len(self.prices) else None
+        return _json({"Items": self.prices[at : at + PAGE], "NextPageLink": more})
 
     def _note(
         self, machine: str, what: str, *, caller: str, outside: bool = True, status: str = "Succeeded"

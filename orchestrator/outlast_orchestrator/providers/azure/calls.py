@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
 
+from azure.core import PipelineClient
 from azure.core import exceptions as sdk
 from azure.core.configuration import Configuration
 from azure.core.pipeline.policies import RetryPolicy
@@ -25,7 +26,7 @@ CONNECT_TIMEOUT_S, READ_TIMEOUT_S = 10, 60
 POLL_S = 5  # of an operation that is under way, where Azure asks for nothing else
 CREDENTIALS_AGAIN_S = 300.0  # that none were found may be a network's fault as well
 DEPTH_MAX = 5
-COMPUTE, NETWORK, PLAIN = "compute", "network", "plain"
+COMPUTE, NETWORK, PLAIN, PRICES = "compute", "network", "plain", "prices"
 Answer = TypeVar("Answer")
 _CODE = re.compile(r'\\*"code\\*"\s*:\s*\\*"(\w+)')
 
@@ -71,9 +72,9 @@ class Calls:
         """Every page of a list, as the JSON that was sent. Raises ProviderError only."""
         return self.ask(op, lambda found: [one.as_dict() for one in call(found)], client)
 
-    def read(self, op: str, path: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
-        """The same for what neither SDK knows: `value` of every page."""
-        return self.ask(op, lambda client: list(_pages(client, path, query)), PLAIN)
+    def read(self, op: str, path: str, query: Mapping[str, str], client: str = PLAIN) -> list[dict[str, Any]]:
+        """The same for what neither SDK knows."""
+        return self.ask(op, lambda found: list(_pages(found, path, query)), client)
 
     def _client(self, kind: str) -> Any:
         with self._lock:
@@ -82,20 +83,22 @@ class Calls:
             return self._clients[kind]
 
     def _make(self, kind: str) -> Any:
-        if self._credentials is None:
-            self._credentials = DefaultAzureCredential()
-        endpoint = (self._config.endpoint_url or ENDPOINT).rstrip("/")
-        scope = f"{endpoint}/.default"
         how: dict[str, Any] = {
             "retry_total": 0,
             "connection_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
             "connection_verify": self._config.ca_file or True,
         }
+        plain: Configuration[Any, Any] = Configuration()
+        plain.retry_policy = RetryPolicy(**how)
+        if kind == PRICES:
+            return PipelineClient[Any, Any](self._config.prices_url, config=plain, **how)
+        if self._credentials is None:
+            self._credentials = DefaultAzureCredential()
+        endpoint = (self._config.endpoint_url or ENDPOINT).rstrip("/")
+        scope = f"{endpoint}/.default"
         if kind == PLAIN:
-            plain: Configuration[Any, Any] = Configuration()
             plain.authentication_policy = ARMChallengeAuthenticationPolicy(self._credentials, scope)
-            plain.retry_policy = RetryPolicy(**how)
             return ARMPipelineClient[Any, Any](endpoint, config=plain, **how)
         make = ComputeManagementClient if kind == COMPUTE else NetworkManagementClient
         return make(
@@ -114,10 +117,11 @@ def _pages(client: Any, path: str, query: Mapping[str, str]) -> Iterator[dict[st
         response = client.send_request(request)
         response.raise_for_status()
         page = response.json()
-        yield from page.get("value", ())
-        if not page.get("nextLink"):
+        yield from page.get("value") or page.get("Items") or ()  # the second: of the price list
+        more = page.get("nextLink") or page.get("NextPageLink")
+        if not more:
             return
-        request = HttpRequest("GET", page["nextLink"])
+        request = HttpRequest("GET", more)
 
 
 def _without_answer(op: str, error: Exception) -> Exception:

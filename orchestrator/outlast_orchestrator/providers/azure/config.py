@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 CLOUD = "azure"
 ENDPOINT = "https://management.azure.com"
+PRICES = "https://prices.azure.com"  # open to everybody, without credentials
 # Ubuntu with NVIDIA's driver, CUDA and NCCL inside, of generation 2, as newer GPU sizes demand.
 # https://learn.microsoft.com/azure/virtual-machines/azure-hpc-vm-images
 IMAGE = "microsoft-dsvm:ubuntu-hpc:2204:latest"
@@ -41,3 +42,4 @@ class AzureConfig:
     instance_types: tuple[str, ...] = ()  # only these; (): all that are known
     endpoint_url: str = ""
     ca_file: str = ""
+    prices_url: str = PRICES  # "": the shipped prices alone

@@ -22,6 +22,7 @@ from outlast_orchestrator.providers.azure.errors import (
     from_launch,
 )
 from outlast_orchestrator.providers.azure.listing import FAILED
+from outlast_orchestrator.providers.azure.prices import RetailPrices
 from outlast_orchestrator.providers.azure.quotas import too_small
 from outlast_orchestrator.providers.azure.request import machine_of
 from outlast_orchestrator.providers.azure.snapshot import Snapshots
@@ -51,11 +52,20 @@ class AzureProvider:
         self._login_key = login_key
         self._calls = Calls(config, credentials)
         self._snapshots = Snapshots(self._calls, config, clock, owner)
+        self._prices = RetailPrices(self._calls, config, clock)
         self._machines = read_machines(__package__)
 
     def offers(self, want: Want) -> list[Offer]:
-        zones = {name: region.zones for name, region in self._config.regions.items()}
-        return zoned_offers(self._machines, want, CLOUD, zones, self._config.instance_types)
+        """At the list price of now in each region, or at the shipped one where that can't be had."""
+        if want.clouds and CLOUD not in want.clouds:
+            return []
+        types, found = self._config.instance_types, []
+        machines = usable(self._machines, want, types)
+        for name, region in self._config.regions.items():
+            if machines and (not want.regions or name in want.regions):
+                there = self._prices.applied(name, machines)
+                found += zoned_offers(there, want, CLOUD, {name: region.zones}, types)
+        return found
 
     def launch(self, request: LaunchRequest) -> None:
         """Creates and never changes: a machine of that name is this very request's, or another one's."""
