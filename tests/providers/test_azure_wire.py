@@ -194,6 +194,14 @@ def test_a_code_inside_the_message_is_found(server: Arm, provider: AzureProvider
         launched(server, provider)
 
 
+def test_no_provider_is_registered_unasked(server: Arm, provider: AzureProvider) -> None:
+    words = "The subscription is not registered to use namespace 'Microsoft.Compute'"
+    server.trouble.refusal = (409, "MissingSubscriptionRegistration", words)
+    with pytest.raises(Denied, match="az provider register"):
+        launched(server, provider)
+    assert "POST" not in {method for method, _ in server.calls}
+
+
 def test_credentials_that_were_not_found_are_looked_for_again(server: Arm) -> None:
     class Nothing:
         def get_token(self, *_scopes: str, **_more: Any) -> Any:

@@ -9,12 +9,10 @@ from typing import Any, TypeVar
 
 from azure.core import PipelineClient
 from azure.core import exceptions as sdk
-from azure.core.configuration import Configuration
-from azure.core.pipeline.policies import RetryPolicy
+from azure.core.pipeline.policies import ContentDecodePolicy, RequestIdPolicy, UserAgentPolicy
 from azure.core.rest import HttpRequest
 from azure.identity import DefaultAzureCredential
 from azure.mgmt.compute import ComputeManagementClient
-from azure.mgmt.core import ARMPipelineClient
 from azure.mgmt.core.policies import ARMChallengeAuthenticationPolicy
 from azure.mgmt.network import NetworkManagementClient
 
@@ -84,31 +82,28 @@ class Calls:
 
     def _make(self, kind: str) -> Any:
         how: dict[str, Any] = {
-            "retry_total": 0,
             "connection_timeout": CONNECT_TIMEOUT_S,
             "read_timeout": READ_TIMEOUT_S,
             "connection_verify": self._config.ca_file or True,
         }
-        plain: Configuration[Any, Any] = Configuration()
-        plain.retry_policy = RetryPolicy(**how)
         if kind == PRICES:
-            return PipelineClient[Any, Any](self._config.prices_url, config=plain, **how)
+            return PipelineClient[Any, Any](self._config.prices_url, policies=_policies(), **how)
         if self._credentials is None:
             self._credentials = DefaultAzureCredential()
         endpoint = (self._config.endpoint_url or ENDPOINT).rstrip("/")
-        scope = f"{endpoint}/.default"
-        if kind == PLAIN:
-            plain.authentication_policy = ARMChallengeAuthenticationPolicy(self._credentials, scope)
-            return ARMPipelineClient[Any, Any](endpoint, config=plain, **how)
-        make = ComputeManagementClient if kind == COMPUTE else NetworkManagementClient
-        return make(
-            self._credentials,
-            self._config.subscription,
-            endpoint,
-            credential_scopes=[scope],
-            polling_interval=POLL_S,
-            **how,
+        how["policies"] = _policies(
+            ARMChallengeAuthenticationPolicy(self._credentials, f"{endpoint}/.default")
         )
+        if kind == PLAIN:
+            return PipelineClient[Any, Any](endpoint, **how)
+        make = ComputeManagementClient if kind == COMPUTE else NetworkManagementClient
+        return make(self._credentials, self._config.subscription, endpoint, polling_interval=POLL_S, **how)
+
+
+def _policies(*more: Any) -> list[Any]:
+    """Chosen by us: the SDK's own would try again, and would register a provider with the subscription
+    unasked, and wait for that without end."""
+    return [RequestIdPolicy(), UserAgentPolicy("outlast"), ContentDecodePolicy(), *more]
 
 
 def _pages(client: Any, path: str, query: Mapping[str, str]) -> Iterator[dict[str, Any]]:
