@@ -70,12 +70,14 @@ class Trouble:
 
     dry: dict[tuple[str, str, str], tuple[str, str]] = field(default_factory=dict)  # pool → code, message
     fail: tuple[str, str] | None = None  # code, message of every operation: its machine is half made
+    nothing_left: bool = False  # … or not made at all
     refusal: tuple[int, str, str] | None = None  # status, code, message, to every call
     refuse: Callable[[Asked], tuple[int, str, str] | None] = lambda _: None  # the same for some calls
     retry_after_s: int | None = None  # with every refusal
     lists: bool = True  # False: the list of machines fails
     lose_replies: int = 0  # so many machines are made, and nobody is told
     slow_operations: int = 0  # so many questions come before the operation is over
+    garbled_operations: bool = False  # what is said of one breaks off
     silent_log: bool = False  # what happens is not in the log yet
 
 
@@ -183,6 +185,8 @@ class Arm:
             if dry is not None:
                 raise Refused(409, *dry)
         machine = self.group.make(name, body, self.trouble.fail)
+        if self.trouble.nothing_left:
+            self.group.remove(name)
         if self.trouble.lose_replies:
             self.trouble.lose_replies -= 1
             return Said(HANG_UP)
@@ -205,6 +209,8 @@ class Arm:
         return {"Azure-AsyncOperation": f"{self.url}/operations/{name}", "retry-after-ms": POLL_AGAIN_MS}
 
     def _operation(self, name: str) -> Said:
+        if self.trouble.garbled_operations:
+            return Said(200, b'{"status": "Suc', {"Content-Type": "application/json"})
         if self.trouble.slow_operations:
             self.trouble.slow_operations -= 1
             return _json({"name": name, "status": "InProgress"}, 200, {"retry-after-ms": POLL_AGAIN_MS})

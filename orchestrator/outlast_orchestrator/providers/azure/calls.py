@@ -53,10 +53,14 @@ class Calls:
         try:
             return call(self._client(client))
         except sdk.HttpResponseError as error:
-            if error.response is None:
-                raise _without_answer(op, error) from error
-            raise Refused(_refusal(error)) from error
-        except (sdk.AzureError, OSError) as error:
+            if _is_about_credentials(error):
+                words = f"no usable credentials for {CLOUD}: {error}"
+                raise Denied(words, ACCOUNT, CREDENTIALS_AGAIN_S) from error
+            refusal = _refusal(error)
+            if not refusal.status and not refusal.codes:  # no answer, or one that can't be read
+                raise Transient(f"{op}: {error}", call_scope(CLOUD, op)) from error
+            raise Refused(refusal) from error
+        except (sdk.AzureError, OSError, ValueError) as error:  # the last: what is no JSON
             raise Transient(f"{op}: {error}", call_scope(CLOUD, op)) from error
 
     def ask(self, op: str, call: Callable[[Any], Answer], client: str = COMPUTE) -> Answer:
@@ -69,6 +73,17 @@ class Calls:
     def all(self, op: str, call: Callable[[Any], Any], client: str = COMPUTE) -> list[dict[str, Any]]:
         """Every page of a list, as the JSON that was sent. Raises ProviderError only."""
         return self.ask(op, lambda found: [one.as_dict() for one in call(found)], client)
+
+    def machine(self, op: str, name: str) -> dict[str, Any] | None:
+        """With what it says of its own making; None when it is not there. Raises ProviderError only."""
+        where = self._config.resource_group
+        try:
+            found = self.run(op, lambda sdk: sdk.virtual_machines.get(where, name, expand="instanceView"))
+        except Refused as error:
+            if error.refusal.absent:
+                return None
+            raise from_call(error.refusal, op) from error
+        return dict(found.as_dict())
 
     def read(self, op: str, path: str, query: Mapping[str, str], client: str = PLAIN) -> list[dict[str, Any]]:
         """The same for what neither SDK knows."""
@@ -119,10 +134,9 @@ def _pages(client: Any, path: str, query: Mapping[str, str]) -> Iterator[dict[st
         request = HttpRequest("GET", more)
 
 
-def _without_answer(op: str, error: Exception) -> Exception:
-    if isinstance(error, sdk.ClientAuthenticationError):
-        return Denied(f"no usable credentials for {CLOUD}: {error}", ACCOUNT, CREDENTIALS_AGAIN_S)
-    return Transient(f"{op}: {error}", call_scope(CLOUD, op))
+def _is_about_credentials(error: sdk.HttpResponseError) -> bool:
+    """They could not be had; that Azure does not take them is its own refusal, with status 401."""
+    return isinstance(error, sdk.ClientAuthenticationError) and error.status_code != 401
 
 
 def _refusal(error: sdk.HttpResponseError) -> Refusal:
@@ -146,6 +160,6 @@ def _said(one: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
 
 def _retry_after_s(response: Any) -> float | None:
     try:
-        return float(response.headers.get("Retry-After", ""))
+        return None if response is None else float(response.headers.get("Retry-After", ""))
     except ValueError:
         return None  # absent, or a date

@@ -8,7 +8,15 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.mgmt.core.tools import parse_resource_id
 
-from outlast_orchestrator.core.errors import Capacity, Invalid, ProviderError, Scope, ScopeKind
+from outlast_orchestrator.core.errors import (
+    Capacity,
+    Invalid,
+    ProviderError,
+    Scope,
+    ScopeKind,
+    Transient,
+    call_scope,
+)
 from outlast_orchestrator.core.ports import Clock
 from outlast_orchestrator.core.types import Instance, LaunchRequest, Offer, Want
 from outlast_orchestrator.core.view import RegionListing
@@ -129,21 +137,16 @@ class AzureProvider:
 
     def _compare(self, request: LaunchRequest) -> None:
         """The name is taken: by this very request, whose answer was lost, or by one with other parameters."""
-        where, name = self._config.resource_group, name_of(request)
-        found = self._calls.ask(
-            "launch", lambda sdk: sdk.virtual_machines.get(where, name, expand="instanceView")
-        ).as_dict()
+        name = name_of(request)
+        found = self._calls.machine("launch", name)
+        if found is None:
+            raise Transient(f"{name} was there, and is not", call_scope(CLOUD, "launch"))
         if (found.get("tags") or {}).get(REQUEST) != digest_of(request):
             raise Invalid(
                 f"{name} was asked for with other parameters before",
                 Scope(ScopeKind.REQUEST, request.token),
             )
-        state = found.get("properties", {}).get("provisioningState", "")
-        if state == "Deleting":
-            pool = Scope(ScopeKind.POOL, request.offer.pool)
-            raise Capacity(f"{name} was made, and is being deleted", pool, UNKNOWN_S)
-        if state in FAILED:
-            self._fail(_failure_of(found), request)
+        self._refuse_failed(found, _failure_of(found), request)
 
     def _await(self, operation: Any, request: LaunchRequest) -> None:
         """Until the operation is over, or it is time to leave the rest to the listing. Nothing of it is kept:
@@ -153,7 +156,23 @@ class AzureProvider:
         except Refused as error:
             if error.refusal.status:  # to the question, not of the operation: it may still go well
                 raise from_call(error.refusal, "launch") from error
-            self._fail(error.refusal, request)
+            self._settle(error.refusal, request)
+
+    def _settle(self, refused: Refusal, request: LaunchRequest) -> None:
+        """The operation seems to have failed: nothing is deleted unless the machine says so as well."""
+        found = self._calls.machine("launch", name_of(request))
+        if found is None:
+            raise from_failure(refused, request)
+        self._refuse_failed(found, refused, request)
+        raise Transient(f"the machine is there, but: {refused.text}", call_scope(CLOUD, "launch"))
+
+    def _refuse_failed(self, found: dict[str, Any], refused: Refusal, request: LaunchRequest) -> None:
+        state = found.get("properties", {}).get("provisioningState", "")
+        if state == "Deleting":
+            pool = Scope(ScopeKind.POOL, request.offer.pool)
+            raise Capacity(f"{found['name']} was made, and is being deleted", pool, UNKNOWN_S)
+        if state in FAILED:
+            self._fail(refused, request)
 
     def _fail(self, refused: Refusal, request: LaunchRequest) -> None:
         """A machine that failed is there in part: it is deleted at once, and if that can't be done, it is in

@@ -15,9 +15,8 @@ from typing import Any
 from outlast_orchestrator.core.errors import ProviderError
 from outlast_orchestrator.core.ports import Clock
 from outlast_orchestrator.providers import marks
-from outlast_orchestrator.providers.azure.calls import Calls, Refused
+from outlast_orchestrator.providers.azure.calls import Calls
 from outlast_orchestrator.providers.azure.config import CLOUD, AzureConfig
-from outlast_orchestrator.providers.azure.errors import from_call
 from outlast_orchestrator.providers.azure.listing import End, end_of, gone_of, is_ours, seen_of
 from outlast_orchestrator.providers.azure.surroundings import Surroundings
 from outlast_orchestrator.providers.shared_look import Look, SharedLook
@@ -103,22 +102,12 @@ class Snapshots:
         for name in machines:
             self._absent.pop(name, None)
         for name in sorted(set(names) - machines.keys() - self._absent.keys()):
-            one = self._find(name)
+            one = self._calls.machine("instances", name)
             if one is None:
                 self._absent[name], news = self._clock.monotonic_s(), True
             else:
                 machines[name] = one
         return news
-
-    def _find(self, name: str) -> dict[str, Any] | None:
-        where = self._config.resource_group
-        try:
-            found = self._calls.run("instances", lambda sdk: sdk.virtual_machines.get(where, name))
-        except Refused as error:
-            if error.refusal.absent:
-                return None
-            raise from_call(error.refusal, "instances") from error
-        return dict(found.as_dict())
 
     def _read_log(self, *, at_once: bool) -> None:
         """That it can't be read is no obstacle: an end is proven without it, and explained by the agent."""
