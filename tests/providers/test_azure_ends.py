@@ -13,7 +13,7 @@ from tests.servers.arm_machines import ADDRESSES, DISKS, INTERFACES, MACHINES
 from tests.servers.http_service import Asked
 
 from outlast_orchestrator.core.view import CloudState, EndProof
-from outlast_orchestrator.providers.azure.listing import end_of, time_of
+from outlast_orchestrator.providers.azure.listing import NO_JOB, end_of, time_of
 from outlast_orchestrator.providers.azure.provider import AzureProvider
 from outlast_orchestrator.providers.azure.surroundings import EVERY_S, LEFT_AFTER_S
 
@@ -174,6 +174,17 @@ def test_what_a_machine_leaves_behind_is_listed_until_it_is_deleted(
     again.terminate(record_of(wanted, name))
     assert listed(again) == []
     assert not server.group.others
+
+
+def test_a_disk_without_tags_is_found_by_its_name(server: Arm, provider: AzureProvider) -> None:
+    _, name = launched(server, provider)
+    server.group.kept = {DISKS}
+    server.evict(name)
+    server.forget_ended()
+    assert listed(provider) == []
+    server.pass_time(LEFT_AFTER_S)
+    seen = only(provider)
+    assert (seen.id, seen.launch_id, seen.job) == (name, "launch-1", NO_JOB)
 
 
 def test_what_is_made_before_its_machine_is_not_left_over(server: Arm, provider: AzureProvider) -> None:

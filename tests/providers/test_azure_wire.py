@@ -21,7 +21,7 @@ from outlast_orchestrator.core.types import Market
 from outlast_orchestrator.core.view import CloudState
 from outlast_orchestrator.providers.azure.config import REGIONAL, Region
 from outlast_orchestrator.providers.azure.provider import AzureProvider
-from outlast_orchestrator.providers.marks import marks_of
+from outlast_orchestrator.providers.marks import marks_of, name_of
 
 
 @pytest.fixture
@@ -160,6 +160,23 @@ def test_an_operation_that_can_not_be_asked_about_ends_no_machine(
     server.provider().launch(wanted)
     assert len(server.group.machines) == 1
     assert "DELETE" not in {method for method, _ in server.calls}
+
+
+def test_an_operation_that_failed_for_a_machine_that_did_not_ends_none(
+    server: Arm, provider: AzureProvider
+) -> None:
+    def mended(_: Asked) -> None:
+        for one in server.group.machines.values():
+            one["properties"]["provisioningState"] = "Succeeded"
+
+    server.trouble.fail = ("OSProvisioningTimedOut", "it is late")
+    server.trouble.refuse = mended
+    wanted = request(server, provider.offers(A100)[0])
+    with pytest.raises(Transient, match="it is late"):
+        provider.launch(wanted)
+    assert name_of(wanted) in server.group.machines
+    provider.launch(wanted)
+    assert only(provider).state is CloudState.RUNNING
 
 
 def test_a_refused_repeat_ends_no_machine(server: Arm, provider: AzureProvider) -> None:

@@ -17,6 +17,8 @@ from outlast_orchestrator.core.view import CloudState, EndProof, Seen
 from outlast_orchestrator.providers import marks
 from outlast_orchestrator.providers.azure.config import CLOUD, REGIONAL
 
+# Of what is left over without tags. No job is called so: nothing runs there that its end could harm.
+NO_JOB = "unknown"
 FAILED = frozenset({"Failed", "Canceled"})
 # Of the resource, not of its power. One that switched itself off is listed as before, and still paid for:
 # its agent's silence tells. A failed one may be there half or whole; it is nobody's to use, and the sweep's.
@@ -123,7 +125,7 @@ def left_of(name: str, tags: Mapping[str, str], region: str, kinds: Collection[s
         id=name,
         launch_id=tags.get(marks.LAUNCH) or marks.launch_of(name, owner),
         token=tags.get(marks.TOKEN, ""),
-        job=tags.get(marks.JOB, ""),
+        job=tags.get(marks.JOB) or NO_JOB,
         owner=owner,
         cloud=CLOUD,
         region=region,
