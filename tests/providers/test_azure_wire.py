@@ -259,6 +259,10 @@ def test_wrong_settings_are_found_before_the_first_launch(server: Arm) -> None:
     assert "(lowPriorityCores) is 3, and the smallest machine has 24: ask for more at" in quota
     assert THERE in subnet
     assert "ResourceNotFound" in subnet
+    (image,) = server.provider(
+        replace(server.config(), image="ubuntu", regions={HERE: Region(SUBNET)})
+    ).check()[:1]
+    assert image.startswith("providers.azure.image: 'ubuntu' is neither")
     assert server.provider(replace(server.config(), resource_group="none")).check()
     assert server.provider(replace(server.config(), regions={})).check()
 

@@ -21,7 +21,7 @@ from outlast_orchestrator.core.ports import Clock
 from outlast_orchestrator.core.types import Instance, LaunchRequest, Offer, Want
 from outlast_orchestrator.core.view import RegionListing
 from outlast_orchestrator.providers.azure.calls import NETWORK, Calls, Refused
-from outlast_orchestrator.providers.azure.config import CLOUD, AzureConfig, Region
+from outlast_orchestrator.providers.azure.config import CLOUD, IMAGE, AzureConfig, Region
 from outlast_orchestrator.providers.azure.errors import (
     UNKNOWN_S,
     Refusal,
@@ -115,7 +115,7 @@ class AzureProvider:
             self._calls.all("check", lambda sdk: sdk.virtual_machines.list(where))
         except ProviderError as error:
             return [f"{where}: {error}"]
-        problems = [
+        problems = _image_problems(self._config.image) + [
             problem
             for name, region in self._config.regions.items()
             for problem in self._check_region(name, region)
@@ -214,6 +214,13 @@ class AzureProvider:
         except ProviderError as error:
             return [f"{key}: {error}"]
         return too_small(name, usages, usable(self._machines, Want(), self._config.instance_types))
+
+
+def _image_problems(image: str) -> list[str]:
+    parts = image.split(":")
+    if image.startswith("/") or (len(parts) == len(IMAGE.split(":")) and all(parts)):
+        return []
+    return [f"providers.azure.image: {image!r} is neither publisher:offer:sku:version nor a resource id"]
 
 
 def _failure_of(machine: dict[str, Any]) -> Refusal:
