@@ -87,10 +87,8 @@ class AzureProvider:
                 ),
             )
         except Refused as error:
-            if error.refusal.exists:
-                self._compare(request)
-                return
-            raise from_launch(error.refusal, request) from error
+            self._look_behind(error.refusal, request)
+            return
         finally:
             self._snapshots.expect(name)
         self._await(operation, request)
@@ -135,18 +133,22 @@ class AzureProvider:
             )
         return region
 
-    def _compare(self, request: LaunchRequest) -> None:
-        """The name is taken: by this very request, whose answer was lost, or by one with other parameters."""
+    def _look_behind(self, refused: Refusal, request: LaunchRequest) -> None:
+        """Returns if the machine is there all the same: its name is taken, by this very request whose answer
+        was lost; or the repeat was refused for what the first one got, a quota for instance. A refused call
+        may also leave a machine that failed."""
         name = name_of(request)
         found = self._calls.machine("launch", name)
-        if found is None:
+        if found is None and refused.exists:
             raise Transient(f"{name} was there, and is not", call_scope(CLOUD, "launch"))
+        if found is None:
+            raise from_launch(refused, request)
         if (found.get("tags") or {}).get(REQUEST) != digest_of(request):
             raise Invalid(
                 f"{name} was asked for with other parameters before",
                 Scope(ScopeKind.REQUEST, request.token),
             )
-        self._refuse_failed(found, _failure_of(found), request)
+        self._refuse_failed(found, _failure_of(found) if refused.exists else refused, request)
 
     def _await(self, operation: Any, request: LaunchRequest) -> None:
         """Until the operation is over, or it is time to leave the rest to the listing. Nothing of it is kept:
