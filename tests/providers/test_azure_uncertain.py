@@ -91,6 +91,15 @@ def test_an_operation_that_can_not_be_asked_about_ends_no_machine(
     assert "DELETE" not in {method for method, _ in server.calls}
 
 
+def test_an_answer_that_breaks_off_is_no_refusal(server: Arm, provider: AzureProvider) -> None:
+    server.trouble.garbled_launches = True
+    wanted = request(server, provider.offers(A100)[0])
+    with pytest.raises(Transient):
+        provider.launch(wanted)
+    provider.launch(wanted)
+    assert list(server.group.machines) == [name_of(wanted)]
+
+
 def test_an_operation_that_failed_for_a_machine_that_did_not_ends_none(
     server: Arm, provider: AzureProvider
 ) -> None:

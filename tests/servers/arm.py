@@ -78,6 +78,7 @@ class Trouble:
     lose_replies: int = 0  # so many machines are made, and nobody is told
     slow_operations: int = 0  # so many questions come before the operation is over
     garbled_operations: bool = False  # what is said of one breaks off
+    garbled_launches: bool = False  # so does the answer when a machine is made
     silent_log: bool = False  # what happens is not in the log yet
 
 
@@ -190,6 +191,8 @@ class Arm:
         if self.trouble.lose_replies:
             self.trouble.lose_replies -= 1
             return Said(HANG_UP)
+        if self.trouble.garbled_launches:
+            return _broken_off(201)
         return _json(machine, 201, self._begin(self.trouble.fail))
 
     def _delete(self, kind: str, name: str) -> Said:
@@ -210,7 +213,7 @@ class Arm:
 
     def _operation(self, name: str) -> Said:
         if self.trouble.garbled_operations:
-            return Said(200, b'{"status": "Suc', {"Content-Type": "application/json"})
+            return _broken_off(200)
         if self.trouble.slow_operations:
             self.trouble.slow_operations -= 1
             return _json({"name": name, "status": "InProgress"}, 200, {"retry-after-ms": POLL_AGAIN_MS})
@@ -254,6 +257,10 @@ class Arm:
 
 def _json(value: dict[str, Any], status: int = 200, headers: Mapping[str, str] | None = None) -> Said:
     return Said(status, json.dumps(value).encode(), {"Content-Type": "application/json", **(headers or {})})
+
+
+def _broken_off(status: int) -> Said:
+    return Said(status, b'{"status": "Suc', {"Content-Type": "application/json"})
 
 
 @contextmanager
