@@ -29,7 +29,8 @@ COMMAND_ONLY = (
     "agent/outlast/__init__.py",
 )
 
-COMMON_OF_CLOUDS = "machines"  # of all providers: how their tables of machine types are read
+# Of all providers: machine types, the marks of a launch, one look for all regions, prices that are kept.
+COMMON_OF_CLOUDS = frozenset({"machines", "marks", "shared_look", "kept_prices"})
 
 # package: (packages of the controller, libraries). Everyone may import core, the standard library and
 # what of the agent both sides share.
@@ -143,7 +144,7 @@ def _sibling(file: str, package: str, inside: frozenset[str], found: Import) -> 
         return f"{package} must not know {other}"
     if package == "providers":  # providers/<mine>/…, importing outlast_orchestrator.providers.<theirs>
         mine, theirs = file.split("/")[3], [*found.name.split("."), ""][2]
-        if theirs not in (mine, COMMON_OF_CLOUDS) and not mine.endswith(".py"):
+        if theirs not in {mine, *COMMON_OF_CLOUDS} and not mine.endswith(".py"):
             return "a provider never knows another"
     return ""
 

@@ -104,6 +104,15 @@ def _gcp(options: dict[str, Any], place: Place) -> Account:
     return GcpProvider(_read(GcpConfig, options, place, "gcp"), SystemClock(), place.owner)
 
 
+def _azure(options: dict[str, Any], place: Place) -> Account:
+    from outlast_orchestrator.providers.azure.config import AzureConfig
+    from outlast_orchestrator.providers.azure.provider import AzureProvider
+    from outlast_orchestrator.remote.keys import login_key
+
+    config = _read(AzureConfig, options, place, "azure")
+    return AzureProvider(config, SystemClock(), place.owner, login_key(place.key).public)
+
+
 def _open_account(name: str, options: dict[str, Any], place: Place) -> Cloud:
     """A cloud in which a person has an account: its machines are elsewhere, and reached by SSH."""
     ways = options.pop(SSH, {})
@@ -143,7 +152,11 @@ def _open_account(name: str, options: dict[str, Any], place: Place) -> Cloud:
     )
 
 
-_ACCOUNTS: dict[str, Callable[[dict[str, Any], Place], Account]] = {"aws": _aws, "gcp": _gcp}
+_ACCOUNTS: dict[str, Callable[[dict[str, Any], Place], Account]] = {
+    "aws": _aws,
+    "azure": _azure,
+    "gcp": _gcp,
+}
 
 
 def _may_be_used(place: Place, name: str) -> None:

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Protocol
 
 from tests.providers.local_kit import OWNER, QUICK, local_cloud, provider_of
+from tests.servers import arm as arm_server
 from tests.servers import compute as compute_server
+from tests.servers.arm import Arm, arm
 from tests.servers.compute import ZONES, Compute, compute
 from tests.servers.ec2 import Ec2, Trouble, ec2
 
@@ -234,7 +236,53 @@ def compute_bench(_folder: Path) -> Iterator[Bench]:
         yield ComputeBench(server)
 
 
+class ArmBench:
+    """Azure by its real SDKs, against a small server of ours."""
+
+    def __init__(self, server: Arm) -> None:
+        self._server = server
+        self.owner = server.owner
+        self.provider = server.provider()
+
+    def pass_time(self) -> None:
+        time.sleep(0.05)
+        self._server.pass_time(30.0)  # the log is read rarely
+
+    def break_region(self, region: str) -> None:
+        self._server.trouble.lists = False  # there is one list for all
+
+    def mend(self) -> None:
+        self._server.trouble = arm_server.Trouble()
+
+    def dry(self, offer: Offer) -> None:
+        pool = (offer.zone, offer.instance_type, offer.market.value)
+        self._server.trouble.dry[pool] = ("SkuNotAvailable", "The requested VM size is not available")
+
+    def lose_next_reply(self) -> None:
+        self._server.trouble.lose_replies = 1
+
+    def throttle(self) -> None:
+        self._server.trouble.refusal = (429, "TooManyRequests", "The request is being throttled.")
+
+    def deny(self) -> None:
+        words = "The client does not have authorization to perform action"
+        self._server.trouble.refusal = (403, "AuthorizationFailed", words)
+
+    def forget_ended(self) -> None:
+        self._server.forget_ended()
+
+    def take(self, instance: str) -> None:
+        self._server.evict(instance)
+
+
+@contextmanager
+def arm_bench(folder: Path) -> Iterator[Bench]:
+    with arm(folder) as server:
+        yield ArmBench(server)
+
+
 BENCHES: dict[str, Callable[[Path], AbstractContextManager[Bench]]] = {
+    "azure": arm_bench,
     "compute-engine": compute_bench,
     "ec2": ec2_bench,
     "local": local_bench,

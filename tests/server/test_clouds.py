@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,11 @@ from outlast_orchestrator.settings import Settings
 
 REGION = {"us-east-1": {"subnets": {"us-east-1a": "subnet-1"}, "security_groups": ["sg-1"]}}
 AWS = {"regions": REGION}
+AZURE = {
+    "subscription": "00000000-0000-0000-0000-000000000001",
+    "resource_group": "outlast",
+    "regions": {"eastus": {"subnet": "/subscriptions/1/resourceGroups/net/…", "zones": ["1", "2"]}},
+}
 GCP = {"project": "mine", "regions": {"europe-west4": {"zones": ["europe-west4-a"]}}}
 
 
@@ -44,12 +50,14 @@ def test_a_machine_boots_with_switch_and_way_in_and_no_secret_is_saved(tmp_path:
 def test_a_cloud_knows_its_own_times(tmp_path: Path) -> None:
     aws = opened(tmp_path).limits
     assert (aws.notice_s, aws.first_hour_free, aws.token_life_s) == (120.0, True, 600.0)
+    azure = open_cloud("azure", AZURE, place(tmp_path)).limits
+    assert (azure.notice_s, azure.first_hour_free, azure.launch_lag_s) == (30.0, False, 300.0)
 
 
 @pytest.mark.parametrize(
     ("name", "options", "more", "words"),
     [
-        ("azur", {}, {}, "providers.azur: no such cloud; there is: aws, gcp, local"),
+        ("azur", {}, {}, "providers.azur: no such cloud; there is: aws, azure, gcp, local"),
         ("aws", {"regoins": {}}, {}, "providers.aws.regoins: no such key; did you mean regions?"),
         (
             "aws",
@@ -65,6 +73,15 @@ def test_a_cloud_knows_its_own_times(tmp_path: Path) -> None:
         ("aws", {**AWS, "ssh": {"port": "x"}}, {}, "providers.aws.ssh: "),
         ("aws", AWS, {"api_url": "http://127.0.0.1:8000"}, "can't reach http://127.0.0.1:8000: set api_url"),
         ("aws", AWS, {"api_url": "http://localhost:1"}, "set api_url to an https address"),
+        ("azure", {}, {}, "providers.azure: "),
+        ("azure", {**AZURE, "regions": {"r1": {"subnet": 7}}}, {}, "providers.azure: "),
+        (
+            "azure",
+            {**AZURE, "regions": {"r1": {"subnets": ""}}},
+            {},
+            "providers.azure.regions.r1.subnets: no such key; did you mean subnet?",
+        ),
+        ("azure", AZURE, {"storage": ""}, "can't reach the bucket, a folder of this one: set storage"),
         ("gcp", GCP, {"api_url": "http://[::1]:1"}, "set api_url"),
         ("aws", AWS, {"api_url": "https://0.0.0.0:8443"}, "can't reach https://0.0.0.0:8443: set api_url"),
         ("aws", AWS, {"storage": ""}, "can't reach the bucket, a folder of this one: set storage"),
@@ -83,24 +100,30 @@ def test_what_is_wrong_is_one_line(
         assert str(found.value).startswith(f"{tmp_path}/controller.yaml: ")
 
 
-@pytest.mark.parametrize("missing", ["boto3", "paramiko"])
+@pytest.mark.parametrize(
+    ("name", "options", "missing"),
+    [
+        ("aws", AWS, "boto3"),
+        ("aws", AWS, "paramiko"),
+        ("azure", AZURE, "azure.identity"),
+        ("azure", AZURE, "azure.mgmt.network"),
+    ],
+)
 def test_a_package_that_is_missing_is_named(
-    tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, name: str, options: dict[str, Any], missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in [
-        m
-        for m in sys.modules
-        if m.startswith(("outlast_orchestrator.remote", "outlast_orchestrator.providers.aws"))
-    ]:
+    ours = ("outlast_orchestrator.remote", f"outlast_orchestrator.providers.{name}")
+    for module in [m for m in sys.modules if m.startswith(ours)]:
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(UserError, match=f"{missing} is missing: pip install 'outlast\\[aws\\]'"):
-        opened(tmp_path)
+    words = f"{missing} is missing: pip install 'outlast[{name}]'"
+    with pytest.raises(UserError, match=re.escape(words)):
+        open_cloud(name, options, place(tmp_path))
 
 
 def test_who_uses_no_cloud_account_needs_none_of_their_packages() -> None:
     """Asked in a process of its own: here they are loaded already."""
-    hidden = ("boto3", "google.cloud", "paramiko", "cryptography")
+    hidden = ("azure", "boto3", "google.cloud", "paramiko", "cryptography")
     program = (
         f"import sys\nfor name in {hidden}: sys.modules[name] = None\nimport outlast_orchestrator.server"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -51,6 +51,32 @@ def usable(machines: Sequence[Machine], want: Want, types: Sequence[str]) -> lis
     """
     allowed = [machine for machine in machines if not types or machine.instance_type in types]
     return [machine for machine in fitting(allowed, want.gpus) if machine.on_demand_usd_h]
+
+
+def zoned_offers(
+    machines: Sequence[Machine],
+    want: Want,
+    cloud: str,
+    zones: Mapping[str, Sequence[str]],
+    types: Sequence[str],
+) -> list[Offer]:
+    """The types in the zones (by region), at the shipped prices: where a spot price is set for a day and
+    longer, they are a fair guide."""
+    if want.clouds and cloud not in want.clouds:
+        return []
+    places = [
+        (region, zone)
+        for region, found in zones.items()
+        if not want.regions or region in want.regions
+        for zone in found
+    ]
+    offers = [
+        offer_of(machine, cloud, region, zone, market, machine.spot_usd_h or float("inf"))
+        for machine in usable(machines, want, types)
+        for region, zone in places
+        for market in want.markets
+    ]
+    return affordable(offers, want)
 
 
 def offer_of(

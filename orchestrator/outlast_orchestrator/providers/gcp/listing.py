@@ -13,7 +13,7 @@ from typing import Any
 
 from outlast_orchestrator.core.types import Market
 from outlast_orchestrator.core.view import CloudState, EndProof, Seen
-from outlast_orchestrator.providers.gcp import names
+from outlast_orchestrator.providers import marks
 from outlast_orchestrator.providers.gcp.config import CLOUD
 
 STATES = {
@@ -78,17 +78,17 @@ def seen_of(one: Any, ends: Sequence[End], region: str) -> Seen:
     accelerator = "".join(f"+{_tail(a.accelerator_type)}" for a in one.guest_accelerators)
     return Seen(
         id=str(one.id),
-        launch_id=labels.get(names.LAUNCH, ""),
-        token=labels.get(names.TOKEN, ""),
-        job=labels.get(names.JOB, ""),
-        owner=labels.get(names.OWNER, ""),
+        launch_id=labels.get(marks.LAUNCH, ""),
+        token=labels.get(marks.TOKEN, ""),
+        job=labels.get(marks.JOB, ""),
+        owner=labels.get(marks.OWNER, ""),
         cloud=CLOUD,
         region=region,
         zone=zone,
         instance_type=_kind(one.machine_type, accelerator),
         market=Market.SPOT if spot else Market.ON_DEMAND,
         state=state,
-        price_usd_h=_price(labels.get(names.PRICE, "")),
+        price_usd_h=marks.price_of(labels.get(marks.PRICE, "")),
         started_at=_time(one.creation_timestamp),
         interrupting=any(end.proof is EndProof.INTERRUPTED for end in ends),
         address=_address(one),
@@ -102,14 +102,14 @@ def gone_of(ends: Iterable[End], owner: str, region: str) -> list[Seen]:
         known = best.get(end.target_id)
         if known is None or _STRENGTH.index(end.proof) < _STRENGTH.index(known.proof):
             best[end.target_id] = end
-    return [_gone(end, owner, region) for end in best.values() if names.launch_of(end.name, owner)]
+    return [_gone(end, owner, region) for end in best.values() if marks.launch_of(end.name, owner)]
 
 
 def _gone(end: End, owner: str, region: str) -> Seen:
     """Job, type and price are with the record that this proof is for."""
     return Seen(
         id=str(end.target_id),
-        launch_id=names.launch_of(end.name, owner),
+        launch_id=marks.launch_of(end.name, owner),
         token="",
         job="",
         owner=owner,
@@ -153,7 +153,3 @@ def _time(text: str) -> float | None:
         return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
     except ValueError:
         return None
-
-
-def _price(text: str) -> float:
-    return int(text) / names.MICRO if text.isdigit() else 0.0

@@ -13,11 +13,11 @@ from outlast_orchestrator.core.view import RegionListing
 from outlast_orchestrator.providers.gcp.calls import Calls, Refused
 from outlast_orchestrator.providers.gcp.config import CLOUD, GcpConfig, Region
 from outlast_orchestrator.providers.gcp.errors import EXISTS, from_call, from_launch
-from outlast_orchestrator.providers.gcp.names import REQUEST, digest_of, name_of, request_id_of
-from outlast_orchestrator.providers.gcp.offers import offers_of
+from outlast_orchestrator.providers.gcp.names import request_id_of
 from outlast_orchestrator.providers.gcp.request import NOTICE_S, instance_of
 from outlast_orchestrator.providers.gcp.snapshot import Snapshots
-from outlast_orchestrator.providers.machines import read_machines
+from outlast_orchestrator.providers.machines import read_machines, zoned_offers
+from outlast_orchestrator.providers.marks import REQUEST, digest_of, name_of
 
 INSTANCES, OPERATIONS = "InstancesClient", "ZoneOperationsClient"
 # A lack of machines shows within half a minute; what is not decided then is left to the listing.
@@ -44,7 +44,8 @@ class GcpProvider:
         self._notice_s = NOTICE_S
 
     def offers(self, want: Want) -> list[Offer]:
-        return offers_of(self._machines, want, self._config)
+        zones = {name: region.zones for name, region in self._config.regions.items()}
+        return zoned_offers(self._machines, want, CLOUD, zones, self._config.instance_types)
 
     def launch(self, request: LaunchRequest) -> None:
         region = self._region(request)

@@ -9,7 +9,7 @@ from typing import Any
 
 from outlast_orchestrator.core.types import LaunchRequest, Market
 from outlast_orchestrator.providers.gcp.config import NETWORK, GcpConfig, Region
-from outlast_orchestrator.providers.gcp.names import labels_of, name_of
+from outlast_orchestrator.providers.marks import marks_of, name_of
 
 NOTICE_S = 120
 NOTICE_ATTRIBUTE = "outlast-notice-s"  # the agent reads it
@@ -28,7 +28,7 @@ def instance_of(request: LaunchRequest, config: GcpConfig, region: Region, notic
     found: dict[str, Any] = {
         "name": name_of(request),
         "machine_type": f"zones/{offer.zone}/machineTypes/{machine}",
-        "labels": labels_of(request),
+        "labels": marks_of(request),
         "scheduling": _scheduling(request, notice_s),
         "disks": [_disk(request, config)],
         "network_interfaces": [_network(config, region)],
@@ -69,7 +69,7 @@ def _disk(request: LaunchRequest, config: GcpConfig) -> dict[str, Any]:
             "source_image": config.image,
             "disk_size_gb": request.disk_gb,
             "disk_type": f"zones/{request.offer.zone}/diskTypes/{kind}",
-            "labels": labels_of(request),
+            "labels": marks_of(request),
         },
     }
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
@@ -12,24 +10,15 @@ from google.cloud import compute_v1
 
 from outlast_orchestrator.core.errors import ProviderError
 from outlast_orchestrator.core.ports import Clock
-from outlast_orchestrator.core.view import RegionListing, Seen
-from outlast_orchestrator.providers.gcp import names
+from outlast_orchestrator.providers import marks
 from outlast_orchestrator.providers.gcp.calls import Calls
 from outlast_orchestrator.providers.gcp.config import CLOUD, GcpConfig
 from outlast_orchestrator.providers.gcp.listing import PROOFS, End, end_of, gone_of, seen_of
+from outlast_orchestrator.providers.shared_look import Look, SharedLook
 
 PAGE = 500
-SHARED_FOR_S = 2.0  # regions whose listing begins so soon after one another get the same look
 ENDS_OF_S = 3600.0
 EMPTY_ZONE = "NO_RESULTS_ON_PAGE"
-
-
-@dataclass
-class _Look:
-    begun_s: float
-    seen: dict[str, list[Seen]] = field(default_factory=dict)  # by region
-    problems: dict[str, str] = field(default_factory=dict)  # by region; "" for all
-    taken: set[str] = field(default_factory=set)
 
 
 class Snapshots:
@@ -38,22 +27,10 @@ class Snapshots:
         self._config = config
         self._clock = clock
         self._owner = owner
-        self._lock = threading.Lock()
-        self._look: _Look | None = None
+        self.listing = SharedLook(CLOUD, clock, self._read).listing
 
-    def listing(self, region: str) -> RegionListing:
-        """A look that was begun when its listing says, and that this region did not have before."""
-        with self._lock:  # whoever waits here gets what the other one has just read
-            now_s, look = self._clock.monotonic_s(), self._look
-            if look is None or region in look.taken or now_s - look.begun_s > SHARED_FOR_S:
-                look = self._look = self._read(now_s)
-            look.taken.add(region)
-        problem = look.problems.get("") or look.problems.get(region, "")
-        seen = () if problem else tuple(look.seen.get(region, ()))
-        return RegionListing(CLOUD, region, look.begun_s, seen, problem)
-
-    def _read(self, begun_s: float) -> _Look:
-        look = _Look(begun_s)
+    def _read(self, begun_s: float) -> Look:
+        look = Look(begun_s)
         try:
             machines, warned = self._calls.all("instances", self._machines)
             ends = self._calls.all("operations", self._ends)
@@ -65,7 +42,7 @@ class Snapshots:
         for one in machines:
             region = self._region_of(one.zone.rpartition("/")[2])
             own = [end for end in ends if end.target_id == one.id]
-            look.seen.setdefault(region, []).append(seen_of(one, own, region))
+            look.add(seen_of(one, own, region))
         for region in self._config.regions:
             gone = [
                 e for e in ends if e.done and e.target_id not in there and self._region_of(e.zone) == region
@@ -77,7 +54,7 @@ class Snapshots:
         """All of ours, and what is wrong with which zone: a warned zone is unknown, not empty."""
         wanted = compute_v1.AggregatedListInstancesRequest(
             project=self._config.project,
-            filter=f"labels.{names.OWNER}={self._owner}",
+            filter=f"labels.{marks.OWNER}={self._owner}",
             max_results=PAGE,
         )
         machines, warned = [], {}
@@ -97,7 +74,7 @@ class Snapshots:
         )
         pages = self._calls.run("operations", "GlobalOperationsClient", "aggregated_list", wanted)
         ends = [end_of(operation) for _, found in pages for operation in found.operations]
-        return [end for end in ends if end is not None and names.launch_of(end.name, self._owner)]
+        return [end for end in ends if end is not None and marks.launch_of(end.name, self._owner)]
 
     def _region_of(self, zone: str) -> str:
         """The configured region that names the zone; by its name for others."""
