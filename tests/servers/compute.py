@@ -11,7 +11,7 @@ import json
 import re
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -57,6 +57,8 @@ class Compute:
         self.calls: list[tuple[str, str]] = []  # method and path
         self.clock = SystemClock()
         self.credentials = AnonymousCredentials()  # type: ignore[no-untyped-call]
+        self.signed: Callable[[str], bool] | None = None  # by whoever may ask; None: anybody may
+        self.boots_alone = True  # else a fresh machine has no address until it is told that it has booted
         self.say_of_taken_names = "at once"
         self.url = ""
         self.instances: dict[str, dict[str, Any]] = {}  # by name
@@ -75,6 +77,9 @@ class Compute:
     def answer(self, asked: Asked) -> Said:
         with self._lock:
             self.calls.append((asked.method, asked.path.removeprefix(BASE)))
+            token = asked.headers.get("authorization", "").removeprefix("Bearer ")
+            if self.signed is not None and not self.signed(token):
+                return _error(401, "authError", "Request had invalid authentication credentials.")
             if self.trouble.refusal is not None:
                 return _error(*self.trouble.refusal)
             return self._route(asked)
@@ -91,6 +96,22 @@ class Compute:
             one = self._by_id(instance)
             one["status"] = "STOPPING"
             self._operation("compute.instances.preempted", one, status="RUNNING")
+
+    def booted(self, instance: str, address: str) -> dict[str, Any] | None:
+        """The machine that has; None when it was deleted meanwhile."""
+        with self._lock:
+            one = self._find(instance)
+            if one is not None:
+                one["status"] = "RUNNING"
+                one["networkInterfaces"][0]["accessConfigs"][0]["natIP"] = address
+            return one
+
+    def shut_down(self, instance: str) -> None:
+        """Its operating system switched it off: it stays there, and its disk, whatever it was made with."""
+        with self._lock:
+            one = self._by_id(instance)
+            one["status"] = "TERMINATED"
+            self._operation("compute.instances.guestTerminate", one)
 
     def forget_requests(self) -> None:
         """Their ids are remembered for some time only."""
@@ -156,7 +177,7 @@ class Compute:
             **body,
             "id": str(next(self._numbers)),
             "zone": f"https://compute/{BASE}/zones/{zone}",
-            "status": "RUNNING",
+            "status": "RUNNING" if self.boots_alone else "STAGING",
             "creationTimestamp": _now(),
         }
         refused = self.trouble.dry.get((zone, kind, "spot" if spot else "on-demand"))

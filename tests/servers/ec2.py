@@ -108,14 +108,11 @@ class Ec2:
 
     def take(self, instance: str, region: str) -> None:
         """The market takes a machine."""
-        from moto.ec2.models import ec2_backends
-        from moto.ec2.models.instances import StateReason
+        _end(instance, region, "Server.SpotInstanceTermination", "Instance was terminated by the market")
 
-        backend = ec2_backends[ACCOUNT][region]
-        machine = backend.get_instance(instance)
-        backend.terminate_instances([instance])
-        code = "Server.SpotInstanceTermination"
-        machine.state_reason = StateReason(f"{code}: Instance was terminated by the market", code)
+    def shut_down(self, instance: str, region: str) -> None:
+        """A machine's operating system switched it off."""
+        _end(instance, region, "Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
 
     def forget_ended(self, region: str) -> None:
         from moto.ec2.models import ec2_backends
@@ -144,6 +141,16 @@ class Ec2:
     def _pass_on(self, environ: dict[str, Any], body: bytes) -> Response:
         request = Request(environ)
         return Response.from_app(self._moto, _again(request, body), buffered=True)
+
+
+def _end(instance: str, region: str, code: str, words: str) -> None:
+    from moto.ec2.models import ec2_backends
+    from moto.ec2.models.instances import StateReason
+
+    backend = ec2_backends[ACCOUNT][region]
+    machine = backend.get_instance(instance)
+    backend.terminate_instances([instance])
+    machine.state_reason = StateReason(f"{code}: {words}", code)
 
 
 @functools.cache

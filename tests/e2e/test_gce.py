@@ -1,0 +1,55 @@
+"""A job on Compute Engine: launched by the real SDK, on machines with a real systemd, its bucket at gs://."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.e2e.cloud_stage import (
+    Account,
+    CloudStage,
+    cloud_stage,
+    finds_nothing_wrong,
+    leaves_nothing_behind,
+    moves_in_time,
+    survives_its_machine,
+)
+from tests.servers.compute import PROJECT, ZONES
+from tests.servers.gce_machines import NODE_ACCOUNT, GceCloud, gce_yard
+
+REGION = "here-1"
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[CloudStage[GceCloud]]:
+    with (
+        gce_yard(tmp_path / "machines") as yard,
+        cloud_stage(tmp_path, yard, _account(yard.cloud), "L4") as made,
+    ):
+        yield made
+
+
+def _account(cloud: GceCloud) -> Account:
+    """One key file is all that the server has, for machines and bucket alike."""
+    options = {
+        "project": PROJECT,
+        "regions": {REGION: {"zones": list(ZONES[REGION])}},
+        "endpoint_url": cloud.server.url,
+        "instance_types": ["g2-standard-4"],
+        "service_account": NODE_ACCOUNT,
+    }
+    keys = {"GOOGLE_APPLICATION_CREDENTIALS": str(cloud.account.file)}
+    return Account("gcp", options, cloud.bucket.url(prefix="outlast"), keys)
+
+
+def test_a_job_survives_its_machine_and_leaves_none_behind(here: CloudStage[GceCloud]) -> None:
+    finds_nothing_wrong(here, "gcp")
+    done = survives_its_machine(here)
+    print(done["attempts"][0], [(o["operationType"], o["user"]) for o in here.yard.cloud.server.operations])
+    leaves_nothing_behind(here, done["id"])
+    assert not here.yard.cloud.server.instances, "nor a disk that is paid for"
+
+
+def test_a_notice_of_the_metadata_service_moves_the_job_in_time(here: CloudStage[GceCloud]) -> None:
+    moves_in_time(here, "preempted")
