@@ -11,8 +11,10 @@ from tests.e2e.cloud_stage import (
     CloudStage,
     cloud_stage,
     finds_nothing_wrong,
+    is_cancelled,
     leaves_nothing_behind,
     moves_in_time,
+    submit,
     survives_its_machine,
 )
 from tests.servers.compute import PROJECT, ZONES
@@ -46,10 +48,37 @@ def _account(cloud: GceCloud) -> Account:
 def test_a_job_survives_its_machine_and_leaves_none_behind(here: CloudStage[GceCloud]) -> None:
     finds_nothing_wrong(here, "gcp")
     done = survives_its_machine(here)
-    print(done["attempts"][0], [(o["operationType"], o["user"]) for o in here.yard.cloud.server.operations])
+    assert "compute.instances.preempted" in done["attempts"][0]["closed"]["why"], "an operation is the proof"
     leaves_nothing_behind(here, done["id"])
     assert not here.yard.cloud.server.instances, "nor a disk that is paid for"
 
 
 def test_a_notice_of_the_metadata_service_moves_the_job_in_time(here: CloudStage[GceCloud]) -> None:
-    moves_in_time(here, "preempted")
+    first = moves_in_time(here)
+    told = here.yard.cloud.metadata[first].asked
+    assert any("wait_for_change" in asked.query for asked in told), (
+        "it was told at once, not at the next look"
+    )
+    here.stage.until("it is given back: it costs until then", lambda: first not in here.yard.running())
+    is_cancelled(here)
+
+
+def test_a_machine_that_switches_itself_off_leaves_no_disk_behind(here: CloudStage[GceCloud]) -> None:
+    """It is listed as stopped for good, and its disk costs money until somebody deletes it."""
+    stage, made = here.stage, here.yard
+    job = submit(here, 150)
+    stage.until_saved(job)
+    (first,) = made.running()
+    import time
+    t=time.time()
+    made.machines[first].run("systemctl poweroff")
+    made.machines[first].wait_until_off()
+    print("off", time.time()-t)
+    try:
+        stage.until_saved(job, generation=2)
+    finally:
+        print(stage.story(job)); print(time.time()-t)
+    done = stage.until_state(job, "SUCCEEDED")
+    print(done["attempts"][0])
+    leaves_nothing_behind(here, job)
+    assert not here.yard.cloud.server.instances

@@ -14,7 +14,7 @@ FLAVOR = {"Metadata-Flavor": "Google"}
 
 
 class GceMetadata:
-    """A reading that waits gets its answer when the value changes, or in the end. `status`: of all answers."""
+    """A reading that waits is answered when the value changes, or in the end. `status`: of all answers."""
 
     clock_off_s = 0.0
 
