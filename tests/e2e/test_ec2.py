@@ -32,6 +32,7 @@ def here(tmp_path: Path) -> Iterator[CloudStage[Ec2Cloud]]:
 def _account(cloud: Ec2Cloud) -> Account:
     region = cloud.server.config(cloud.region).regions[cloud.region]
     place = {"subnets": region.subnets, "security_groups": list(region.security_groups)}
+    place |= {"instance_profile": region.instance_profile}
     options = {
         "regions": {cloud.region: place},
         "endpoint_url": cloud.server.url,

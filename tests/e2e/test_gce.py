@@ -17,8 +17,8 @@ from tests.e2e.cloud_stage import (
     submit,
     survives_its_machine,
 )
-from tests.servers.compute import PROJECT, ZONES
-from tests.servers.gce_machines import NODE_ACCOUNT, GceCloud, gce_yard
+from tests.servers.compute import NODES, PROJECT, ZONES
+from tests.servers.gce_machines import GceCloud, gce_yard
 
 REGION = "here-1"
 
@@ -39,7 +39,7 @@ def _account(cloud: GceCloud) -> Account:
         "regions": {REGION: {"zones": list(ZONES[REGION])}},
         "endpoint_url": cloud.server.url,
         "instance_types": ["g2-standard-4"],
-        "service_account": NODE_ACCOUNT,
+        "service_account": NODES,
     }
     keys = {"GOOGLE_APPLICATION_CREDENTIALS": str(cloud.account.file)}
     return Account("gcp", options, cloud.bucket.url(prefix="outlast"), keys)

@@ -204,3 +204,6 @@ def test_wrong_settings_are_found_before_the_first_launch(server: Compute) -> No
         replace(config, regions={HERE: region}), server.clock, server.owner, server.credentials
     )
     assert provider.check() == ["there is no zone here-1-z: mend providers.gcp.regions.here-1"]
+    without = GcpProvider(replace(config, service_account=""), server.clock, server.owner, server.credentials)
+    (problem,) = without.check()
+    assert "service_account" in problem

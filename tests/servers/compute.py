@@ -25,6 +25,7 @@ from outlast_orchestrator.providers.gcp.config import GcpConfig, Region
 from outlast_orchestrator.providers.gcp.provider import GcpProvider
 
 PROJECT = "project-1"
+NODES = "outlast-node@project-1.iam.gserviceaccount.com"  # the machines' own account
 ZONES = {"here-1": ("here-1-a", "here-1-b"), "there-1": ("there-1-a",)}
 BASE = f"/compute/v1/projects/{PROJECT}"
 KINDS = frozenset({"a2-highgpu-1g", "a2-highgpu-8g", "a3-highgpu-8g", "g2-standard-4", "n1-standard-8"})
@@ -69,7 +70,8 @@ class Compute:
 
     def config(self) -> GcpConfig:
         regions = {name: Region(zones) for name, zones in ZONES.items()}
-        return GcpConfig(PROJECT, regions, endpoint_url=self.url, instance_types=tuple(sorted(KINDS)))
+        kinds = tuple(sorted(KINDS))
+        return GcpConfig(PROJECT, regions, service_account=NODES, endpoint_url=self.url, instance_types=kinds)
 
     def provider(self) -> GcpProvider:
         return GcpProvider(self.config(), self.clock, self.owner, self.credentials)

@@ -28,6 +28,7 @@ from outlast_orchestrator.providers.aws.config import AwsConfig, Region
 from outlast_orchestrator.providers.aws.provider import AwsProvider
 
 ACCOUNT = "123456789012"
+ROLE = "outlast-node"
 KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
 _OVERRIDE = re.compile(r"LaunchTemplateConfigs\.1\.Overrides\.(\d+)\.(InstanceType|AvailabilityZone)")
 _REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/")
@@ -160,7 +161,7 @@ def _region(name: str) -> Region:
     backend = ec2_backends[ACCOUNT][name]
     subnets = {zone: subnet.id for zone, subnet in sorted(backend.get_default_subnets().items())[:2]}
     groups = tuple(group.id for group in backend.describe_security_groups())
-    return Region(subnets, groups)
+    return Region(subnets, groups, instance_profile=ROLE)
 
 
 def _again(request: Request, body: bytes) -> dict[str, Any]:

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from tests.agent.node.metadata import Metadata
-from tests.servers.ec2 import ACCOUNT, Ec2, ec2
+from tests.servers.ec2 import ACCOUNT, ROLE, Ec2, ec2
 from tests.servers.machine import METADATA, Machine
 from tests.servers.seaweedfs import ADMIN, S3Server, seaweedfs
 from tests.servers.yard import HERE, Yard, following, reach
 
 ROLES = "/latest/meta-data/iam/security-credentials/"
-ROLE = "outlast-node"
 NOTICE_S = 40.0
 
 
@@ -40,9 +39,9 @@ class Ec2Cloud:
     def booted(self, instance: str, made: Machine) -> Iterator[None]:
         service = Metadata(made.listen(METADATA, 80))
         try:
-            service.answers |= _role(ROLE)
-            self.metadata[instance] = service
             found = next(one for one in self._everyone() if one.id == instance)
+            service.answers |= _role(ROLE)  # moto forgets whether it was asked for
+            self.metadata[instance] = service
             found.nics[0].public_ip = made.address  # known only now, as it is with real ones
             yield
         finally:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.servers.compute import Compute, compute
+from tests.servers.compute import NODES, Compute, compute
 from tests.servers.gce_metadata import BASE, PREEMPTED, TOKEN, GceMetadata
 from tests.servers.gcs import TOKEN as BUCKET_TOKEN
 from tests.servers.gcs import GcsServer, gcs_server
@@ -17,7 +17,6 @@ from tests.servers.http_service import serving
 from tests.servers.machine import METADATA, Machine
 from tests.servers.yard import HERE, Yard, following, reach
 
-NODE_ACCOUNT = "node@project-1.iam.gserviceaccount.com"
 UP = ("PROVISIONING", "STAGING", "RUNNING")
 
 
@@ -60,7 +59,7 @@ def _items(one: dict[str, Any]) -> dict[str, str]:
 def _values(one: dict[str, Any]) -> dict[str, str]:
     """A token is there for a machine with a service account only, as it is with real ones."""
     found = {f"{BASE}attributes/{key}": value for key, value in _items(one).items()}
-    if [account["email"] for account in one.get("serviceAccounts", [])] == [NODE_ACCOUNT]:
+    if [account["email"] for account in one.get("serviceAccounts", [])] == [NODES]:
         token = {"access_token": BUCKET_TOKEN, "expires_in": 3599, "token_type": "Bearer"}
         found[TOKEN] = json.dumps(token)
     return found

@@ -19,6 +19,7 @@ from outlast_orchestrator.providers.aws.request import LAUNCH, OWNER, fleet_of, 
 from outlast_orchestrator.providers.machines import read_machines, usable
 
 TEMPLATE_IS_THERE = "InvalidLaunchTemplateName.AlreadyExistsException"
+NO_ROLE = "instance_profile: name a role that may use the bucket: its machines can't without"
 PAGE = 1000
 
 
@@ -106,10 +107,11 @@ class AwsProvider:
                 raise from_call(error.code, error.message, "terminate", region) from error
 
     def _check_region(self, name: str, region: Region) -> list[str]:
+        problems = [] if region.instance_profile else [NO_ROLE]
         try:
-            return self._calls.ask("check", name, lambda ec2: _network_of(ec2, region))
+            return problems + self._calls.ask("check", name, lambda ec2: _network_of(ec2, region))
         except ProviderError as error:
-            return [str(error)]
+            return [*problems, str(error)]
 
     def _region(self, request: LaunchRequest) -> Region:
         region = self._config.regions.get(request.offer.region)

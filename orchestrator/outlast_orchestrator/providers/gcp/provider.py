@@ -22,6 +22,7 @@ from outlast_orchestrator.providers.machines import read_machines
 INSTANCES, OPERATIONS = "InstancesClient", "ZoneOperationsClient"
 # A lack of machines shows within half a minute; what is not decided then is left to the listing.
 WAIT_S, ONE_WAIT_S = 90.0, 40.0
+NO_ACCOUNT = "providers.gcp.service_account: name one that may use the bucket: its machines can't without"
 NOTICE_WORD = "preemptionNoticeDuration"
 
 
@@ -85,6 +86,7 @@ class GcpProvider:
     def check(self) -> list[str]:
         if not self._config.regions:
             return ["providers.gcp.regions: name at least one region and its zones"]
+        problems = [] if self._config.service_account else [NO_ACCOUNT]
         wanted = compute_v1.ListZonesRequest(project=self._config.project)
         try:
             found = self._calls.all(
@@ -92,8 +94,8 @@ class GcpProvider:
                 lambda: {zone.name for zone in self._calls.run("check", "ZonesClient", "list", wanted)},
             )
         except ProviderError as error:
-            return [f"{self._config.project}: {error}"]
-        return [
+            return [*problems, f"{self._config.project}: {error}"]
+        return problems + [
             f"there is no zone {zone}: mend providers.gcp.regions.{name}"
             for name, region in self._config.regions.items()
             for zone in region.zones
