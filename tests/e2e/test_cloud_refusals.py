@@ -81,7 +81,8 @@ class GceSide:
 
 
 class Ec2Side:
-    name, gpu, zones = "aws", "T4", (f"{REGION}a", f"{REGION}b")
+    name, gpu = "aws", "T4"
+    zones: tuple[str, ...] = (f"{REGION}a", f"{REGION}b")
 
     def __init__(self, server: Ec2) -> None:
         self._server = server
