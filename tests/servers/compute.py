@@ -111,9 +111,10 @@ class Compute:
     def shut_down(self, instance: str) -> None:
         """Its operating system switched it off: it stays there, and its disk, whatever it was made with."""
         with self._lock:
-            one = self._by_id(instance)
-            one["status"] = "TERMINATED"
-            self._operation("compute.instances.guestTerminate", one)
+            one = self._find(instance)
+            if one is not None:  # else it was deleted meanwhile
+                one["status"] = "TERMINATED"
+                self._operation("compute.instances.guestTerminate", one)
 
     def forget_requests(self) -> None:
         """Their ids are remembered for some time only."""
