@@ -20,6 +20,7 @@ from outlast_orchestrator.remote.boot import boot_script, switch_of
 from outlast_orchestrator.remote.bundle import Bundles
 from outlast_orchestrator.remote.deadman import Deadman, user_data
 from outlast_orchestrator.settings import FILE, Settings
+from outlast_orchestrator.storage_keys import MACHINE
 
 T = TypeVar("T")
 WITHOUT_ACCOUNT: dict[str, dict[str, Any]] = {"local": {}}
@@ -94,14 +95,18 @@ def _aws(options: dict[str, Any], place: Place) -> Account:
     from outlast_orchestrator.providers.aws.config import AwsConfig
     from outlast_orchestrator.providers.aws.provider import AwsProvider
 
-    return AwsProvider(_read(AwsConfig, options, place, "aws"), SystemClock(), place.owner)
+    return AwsProvider(
+        _read(AwsConfig, options, place, "aws"), SystemClock(), place.owner, by_role=_by_role(place)
+    )
 
 
 def _gcp(options: dict[str, Any], place: Place) -> Account:
     from outlast_orchestrator.providers.gcp.config import GcpConfig
     from outlast_orchestrator.providers.gcp.provider import GcpProvider
 
-    return GcpProvider(_read(GcpConfig, options, place, "gcp"), SystemClock(), place.owner)
+    return GcpProvider(
+        _read(GcpConfig, options, place, "gcp"), SystemClock(), place.owner, by_role=_by_role(place)
+    )
 
 
 def _azure(options: dict[str, Any], place: Place) -> Account:
@@ -110,7 +115,13 @@ def _azure(options: dict[str, Any], place: Place) -> Account:
     from outlast_orchestrator.remote.keys import login_key
 
     config = _read(AzureConfig, options, place, "azure")
-    return AzureProvider(config, SystemClock(), place.owner, login_key(place.key).public)
+    key = login_key(place.key).public
+    return AzureProvider(config, SystemClock(), place.owner, key, by_role=_by_role(place))
+
+
+def _by_role(place: Place) -> bool:
+    """Its machines reach the bucket by a role of their own."""
+    return bool(place.settings.storage_keys == MACHINE)
 
 
 def _open_account(name: str, options: dict[str, Any], place: Place) -> Cloud:

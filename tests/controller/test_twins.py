@@ -1,4 +1,4 @@
-"""A token that outlived itself on its way brings a second machine of one launch: each is seen as itself."""
+"""What the sweep finds beside the records: a launch's second machine, and what is left of one that is off."""
 
 from __future__ import annotations
 
@@ -52,3 +52,18 @@ def test_the_second_one_is_found_and_ended_when_the_first_is_gone() -> None:
     stage.cloud.listed = []
     stage.tick(150)
     assert [record.phase for record in stage.store.instances()] == [InstancePhase.GONE]
+
+
+def test_what_is_left_of_a_machine_that_is_off_is_deleted() -> None:
+    """Nobody waits for it any more, and its disk costs money as long as it is there."""
+    stage = Stage()
+    stage.decisions["j1"] = lambda view: decide(view, cheapest)
+    stage.submit(replace(ready(), phase=InstancePhase.GONE), wanted=Wanted.CANCELLED)
+    stage.cloud.listed = [seen(owner=stage.store.owner(), state=CloudState.OFF)]
+    stage.tick(150)
+    assert set(stage.cloud.terminated) == {"i-l1"}
+    stage.cloud.listed = []
+    stage.tick(150)
+    assert [record.phase for record in stage.store.instances()] == [InstancePhase.GONE]
+    (adopted,) = [e for e in stage.store.events("j1", 0, 1000) if e.kind is Kind.INSTANCE_ADOPTED]
+    assert "switched off" in adopted.why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.core.build import (
@@ -31,7 +32,7 @@ from outlast.protocol.objects import PointerState
 from outlast_orchestrator.core.actions import Launch, ListRegion, ReadPointer, TakeGeneration, Tell, Terminate
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.types import AttemptPhase, InstancePhase, JobState
-from outlast_orchestrator.core.view import EndProof, PointerSeen
+from outlast_orchestrator.core.view import CloudState, EndProof, InstanceView, PointerSeen
 
 
 def test_a_running_job_is_left_alone() -> None:
@@ -52,6 +53,29 @@ def test_a_market_loss_closes_the_writer_and_plans_the_next_attempt() -> None:
     assert view.progress.state is JobState.RECOVERING
     assert actions(decision, TakeGeneration) == [TakeGeneration("j1", 2)]
     assert [e.data["verdict"] for e in events(decision, Kind.INSTANCE_GONE)] == ["preempted"]
+
+
+def off(launch: str, **more: Any) -> InstanceView:
+    """Its connection closed, and the cloud lists it as switched off."""
+    ended = lost(launch, 1)
+    return replace(ended, seen=seen(launch, CloudState.OFF, end=EndProof.HOST), **more)
+
+
+def test_a_machine_that_is_off_is_lost_at_once() -> None:
+    """Not at the end of its lease: it does not run, although it is still there."""
+    before = running(instances=(off("m1"),))
+    decision = decided(before)
+    view = after(before, decision)
+    assert view.attempts[0].phase is AttemptPhase.CLOSED
+    assert actions(decision, TakeGeneration) == [TakeGeneration("j1", 2)]
+    assert [e.data["verdict"] for e in events(decision, Kind.INSTANCE_GONE)] == ["host lost"]
+
+
+def test_a_machine_that_we_end_is_not_gone_while_it_is_only_off() -> None:
+    ending = off("m1", record=record("m1", InstancePhase.TERMINATING))
+    decision = decided(running(instances=(ending,)))
+    assert actions(decision, Terminate)
+    assert not events(decision, Kind.INSTANCE_GONE)
 
 
 def test_gone_by_the_listing_is_not_enough_while_the_agent_speaks() -> None:

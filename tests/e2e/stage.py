@@ -30,6 +30,7 @@ LOOK_EVERY_S = 0.1
 STATUS_EVERY_S = 0.2  # a status costs its server 20 ms of CPU
 GONE_LIMIT_S = 20.0
 PYTHON = sys.executable
+OF_PEOPLE = ("OUTLAST_", "AWS_", "GOOGLE_", "GCE_")  # their settings and keys: no test sees them
 
 Status = dict[str, Any]
 
@@ -56,7 +57,7 @@ class Stage:
         self.home.mkdir(mode=0o700, parents=True)
         self.desk = folder / "desk"  # where the commands are typed
         self.desk.mkdir()
-        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OUTLAST_", "AWS_"))}
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(OF_PEOPLE)}
         self.environment = {**inherited, "OUTLAST_HOME": str(self.home), **(environment or {})}
         self.cloud: CloudControl = start_cloud(self.home / CLOUD_FOLDER)
 

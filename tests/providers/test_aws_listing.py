@@ -54,7 +54,7 @@ def test_a_machine_that_runs() -> None:
     [
         ("pending", CloudState.PENDING),
         ("shutting-down", CloudState.STOPPING),
-        ("stopped", CloudState.STOPPING),
+        ("stopped", CloudState.OFF),
         ("terminated", CloudState.ENDED),
         ("a-state-of-the-future", CloudState.RUNNING),
     ],

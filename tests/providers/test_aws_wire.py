@@ -154,13 +154,18 @@ def test_wrong_settings_are_found_before_the_first_launch(server: Ec2) -> None:
     config = server.config(REGION)
     region = config.regions[REGION]
     zone = min(region.subnets)
-    wrong = replace(region, subnets={**region.subnets, zone: "subnet-0"}, security_groups=("sg-0",))
-    problems = AwsProvider(
-        replace(config, regions={REGION: wrong}), server.clock, "owner", server.session
-    ).check()
-    assert len(problems) == 2
-    assert "subnet-0" in problems[0]
-    assert "sg-0" in problems[1]
+    wrong = replace(
+        region,
+        subnets={**region.subnets, zone: "subnet-0"},
+        security_groups=("sg-0",),
+        instance_profile="",
+    )
+    parts = (replace(config, regions={REGION: wrong}), server.clock, "owner", server.session)
+    problems = AwsProvider(*parts, by_role=True).check()
+    assert len(problems) == 3
+    assert len(AwsProvider(*parts).check()) == 2, "where jobs get keys of their own, machines need no role"
+    for word, problem in zip(("instance_profile", "subnet-0", "sg-0"), problems, strict=True):
+        assert word in problem
 
 
 def test_a_machine_of_another_owner_is_not_listed(server: Ec2, provider: AwsProvider) -> None:

@@ -154,6 +154,21 @@ def test_an_end_by_market_stays_one_when_the_machine_is_deleted_afterwards(
     assert gone.end is EndProof.INTERRUPTED
 
 
+def test_a_machine_that_is_off_is_still_there_and_says_why(server: Compute, provider: GcpProvider) -> None:
+    """Its disk costs money until it is deleted: only a preemption deletes by itself."""
+    wanted = request(server, provider.offers(H100)[0])
+    provider.launch(wanted)
+    machine = only(provider).id
+    server.shut_down(machine)
+    off = only(provider)
+    assert (off.state, off.end, off.interrupting) == (CloudState.OFF, EndProof.GUEST, False)
+    assert off.ended_at is not None
+    assert "guestTerminate" in off.end_text
+    provider.terminate(record_of(wanted, machine))
+    gone = only(provider)
+    assert (gone.state, gone.end) == (CloudState.ENDED, EndProof.GUEST)
+
+
 def test_who_deleted_it_is_told(server: Compute, provider: GcpProvider) -> None:
     wanted = request(server, provider.offers(H100)[0])
     provider.launch(wanted)
@@ -189,3 +204,8 @@ def test_wrong_settings_are_found_before_the_first_launch(server: Compute) -> No
         replace(config, regions={HERE: region}), server.clock, server.owner, server.credentials
     )
     assert provider.check() == ["there is no zone here-1-z: mend providers.gcp.regions.here-1"]
+    none = replace(config, service_account="")
+    parts = (none, server.clock, server.owner, server.credentials)
+    (problem,) = GcpProvider(*parts, by_role=True).check()
+    assert "service_account" in problem
+    assert GcpProvider(*parts).check() == [], "where jobs get keys of their own, machines need no account"

@@ -11,7 +11,7 @@ import json
 import re
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -25,6 +25,7 @@ from outlast_orchestrator.providers.gcp.config import GcpConfig, Region
 from outlast_orchestrator.providers.gcp.provider import GcpProvider
 
 PROJECT = "project-1"
+NODES = "outlast-node@project-1.iam.gserviceaccount.com"  # the machines' own account
 ZONES = {"here-1": ("here-1-a", "here-1-b"), "there-1": ("there-1-a",)}
 BASE = f"/compute/v1/projects/{PROJECT}"
 KINDS = frozenset({"a2-highgpu-1g", "a2-highgpu-8g", "a3-highgpu-8g", "g2-standard-4", "n1-standard-8"})
@@ -57,6 +58,8 @@ class Compute:
         self.calls: list[tuple[str, str]] = []  # method and path
         self.clock = SystemClock()
         self.credentials = AnonymousCredentials()
+        self.signed: Callable[[str], bool] | None = None  # by whoever may ask; None: anybody may
+        self.boots_alone = True  # else a fresh machine has no address until it is told that it has booted
         self.say_of_taken_names = "at once"
         self.url = ""
         self.instances: dict[str, dict[str, Any]] = {}  # by name
@@ -67,7 +70,8 @@ class Compute:
 
     def config(self) -> GcpConfig:
         regions = {name: Region(zones) for name, zones in ZONES.items()}
-        return GcpConfig(PROJECT, regions, endpoint_url=self.url, instance_types=tuple(sorted(KINDS)))
+        kinds = tuple(sorted(KINDS))
+        return GcpConfig(PROJECT, regions, service_account=NODES, endpoint_url=self.url, instance_types=kinds)
 
     def provider(self) -> GcpProvider:
         return GcpProvider(self.config(), self.clock, self.owner, self.credentials)
@@ -75,6 +79,9 @@ class Compute:
     def answer(self, asked: Asked) -> Said:
         with self._lock:
             self.calls.append((asked.method, asked.path.removeprefix(BASE)))
+            token = asked.headers.get("authorization", "").removeprefix("Bearer ")
+            if self.signed is not None and not self.signed(token):
+                return _error(401, "authError", "Request had invalid authentication credentials.")
             if self.trouble.refusal is not None:
                 return _error(*self.trouble.refusal)
             return self._route(asked)
@@ -91,6 +98,23 @@ class Compute:
             one = self._by_id(instance)
             one["status"] = "STOPPING"
             self._operation("compute.instances.preempted", one, status="RUNNING")
+
+    def booted(self, instance: str, address: str) -> dict[str, Any] | None:
+        """The machine that has; None when it was deleted meanwhile."""
+        with self._lock:
+            one = self._find(instance)
+            if one is not None:
+                one["status"] = "RUNNING"
+                one["networkInterfaces"][0]["accessConfigs"][0]["natIP"] = address
+            return one
+
+    def shut_down(self, instance: str) -> None:
+        """Its operating system switched it off: it stays there, and its disk, whatever it was made with."""
+        with self._lock:
+            one = self._find(instance)
+            if one is not None:  # else it was deleted meanwhile
+                one["status"] = "TERMINATED"
+                self._operation("compute.instances.guestTerminate", one)
 
     def forget_requests(self) -> None:
         """Their ids are remembered for some time only."""
@@ -156,7 +180,7 @@ class Compute:
             **body,
             "id": str(next(self._numbers)),
             "zone": f"https://compute/{BASE}/zones/{zone}",
-            "status": "RUNNING",
+            "status": "RUNNING" if self.boots_alone else "STAGING",
             "creationTimestamp": _now(),
         }
         refused = self.trouble.dry.get((zone, kind, "spot" if spot else "on-demand"))

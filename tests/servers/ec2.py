@@ -28,6 +28,7 @@ from outlast_orchestrator.providers.aws.config import AwsConfig, Region
 from outlast_orchestrator.providers.aws.provider import AwsProvider
 
 ACCOUNT = "123456789012"
+ROLE = "outlast-node"
 KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
 _OVERRIDE = re.compile(r"LaunchTemplateConfigs\.1\.Overrides\.(\d+)\.(InstanceType|AvailabilityZone)")
 _REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/")
@@ -108,14 +109,11 @@ class Ec2:
 
     def take(self, instance: str, region: str) -> None:
         """The market takes a machine."""
-        from moto.ec2.models import ec2_backends
-        from moto.ec2.models.instances import StateReason
+        _end(instance, region, "Server.SpotInstanceTermination", "Instance was terminated by the market")
 
-        backend = ec2_backends[ACCOUNT][region]
-        machine = backend.get_instance(instance)
-        backend.terminate_instances([instance])
-        code = "Server.SpotInstanceTermination"
-        machine.state_reason = StateReason(f"{code}: Instance was terminated by the market", code)
+    def shut_down(self, instance: str, region: str) -> None:
+        """A machine's operating system switched it off."""
+        _end(instance, region, "Client.InstanceInitiatedShutdown", "Instance initiated shutdown")
 
     def forget_ended(self, region: str) -> None:
         from moto.ec2.models import ec2_backends
@@ -146,6 +144,16 @@ class Ec2:
         return Response.from_app(self._moto, _again(request, body), buffered=True)
 
 
+def _end(instance: str, region: str, code: str, words: str) -> None:
+    from moto.ec2.models import ec2_backends
+    from moto.ec2.models.instances import StateReason
+
+    backend = ec2_backends[ACCOUNT][region]
+    machine = backend.get_instance(instance)
+    backend.terminate_instances([instance])
+    machine.state_reason = StateReason(f"{code}: {words}", code)
+
+
 @functools.cache
 def _region(name: str) -> Region:
     from moto.ec2.models import ec2_backends
@@ -153,7 +161,7 @@ def _region(name: str) -> Region:
     backend = ec2_backends[ACCOUNT][name]
     subnets = {zone: subnet.id for zone, subnet in sorted(backend.get_default_subnets().items())[:2]}
     groups = tuple(group.id for group in backend.describe_security_groups())
-    return Region(subnets, groups)
+    return Region(subnets, groups, instance_profile=ROLE)
 
 
 def _again(request: Request, body: bytes) -> dict[str, Any]:

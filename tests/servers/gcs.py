@@ -9,7 +9,7 @@ import base64
 import hashlib
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import formatdate
@@ -44,9 +44,11 @@ class Refusal(Exception):
 
 @dataclass
 class GcsServer:
-    """One bucket. `skew_s` is added to the clock in its replies; `seen` are the requests, without queries."""
+    """One bucket. `skew_s` is added to the clock in its replies; `headers` are those of the requests."""
 
     port: int = 0
+    ip: str = "127.0.0.1"
+    signed: Callable[[str], bool] = lambda token: False  # whether somebody's own key has signed this token
     skew_s: float = 0.0
     objects: dict[str, Object] = field(default_factory=dict)
     old: dict[tuple[str, int], Object] = field(default_factory=dict)
@@ -63,7 +65,7 @@ class GcsServer:
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.ip}:{self.port}"
 
     def url(self, bucket: str = BUCKET, prefix: str = "") -> str:
         return f"gs://{bucket}/{prefix}?endpoint={self.endpoint}&allow_http=true"
@@ -128,7 +130,8 @@ class Handler(BaseHTTPRequestHandler):
             token = (self.headers.get("Authorization") or "").removeprefix("Bearer ")
             if self.gcs.refuses is not None and token == TOKEN:
                 raise Refusal(*self.gcs.refuses)
-            if token not in (TOKEN, WATCHER["bearer_token"], *self.gcs.limits):
+            known = (TOKEN, WATCHER["bearer_token"], *self.gcs.limits)
+            if token not in known and not self.gcs.signed(token):
                 raise Refusal(401, "AuthenticationRequired")
             objects, lists = self.gcs.limits.get(token, ("", ""))
             if not (key or query.get("prefix", "")).startswith(objects if key else lists):
@@ -238,9 +241,9 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def gcs_server() -> Iterator[GcsServer]:
-    gcs = GcsServer()
-    server = _Server(("127.0.0.1", 0), type("Bound", (Handler,), {"gcs": gcs}))
+def gcs_server(ip: str = "127.0.0.1") -> Iterator[GcsServer]:
+    gcs = GcsServer(ip=ip)
+    server = _Server((ip, 0), type("Bound", (Handler,), {"gcs": gcs}))
     gcs.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()

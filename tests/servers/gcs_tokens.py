@@ -16,6 +16,7 @@ CONDITION = re.compile(
     r"resource\.name\.startsWith\('projects/_/buckets/(?P<bucket>[^/']+)/objects/(?P<objects>[^']+)'\) \|\| "
     r"api\.getAttribute\('storage\.googleapis\.com/objectListPrefix', ''\)\.startsWith\('(?P<lists>[^']+)'\)"
 )
+SIGNED = "urn:ietf:params:oauth:grant-type:jwt-bearer"  # for the account's own token
 ROLES = ["inRole:roles/storage.objectUser"]
 
 
@@ -30,6 +31,10 @@ class Exchange:
 
     def answer(self, asked: Asked) -> Said:
         form = {name: values[0] for name, values in parse_qs(asked.body.decode()).items()}
+        if form.get("grant_type") == SIGNED:
+            if not self.gcs.signed(form["assertion"]):
+                return Said(401, b'{"error": "invalid_grant"}')
+            return Said(200, json.dumps({"access_token": TOKEN, "expires_in": 3599}).encode())
         if form.get("subject_token") != TOKEN:
             return Said(400, b'{"error": "invalid_grant", "error_description": "this token is not known"}')
         (rule,) = json.loads(unquote(form["options"]))["accessBoundary"]["accessBoundaryRules"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 from collections.abc import Iterator, Mapping
@@ -47,9 +48,18 @@ def now_of(service: Service) -> datetime:
 
 
 @contextmanager
-def serving(service: Service, tls: ssl.SSLContext | None = None) -> Iterator[str]:
-    """The base URL."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(service))
+def serving(
+    service: Service, tls: ssl.SSLContext | None = None, listening: socket.socket | None = None
+) -> Iterator[str]:
+    """The base URL. `listening`: bound already, wherever that is."""
+    if listening is None:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(service))
+    else:
+        server = ThreadingHTTPServer(listening.getsockname(), _handler(service), bind_and_activate=False)
+        server.socket.close()
+        server.socket = listening
+        server.server_port = listening.getsockname()[1]
+        server.server_activate()
     server.daemon_threads = True
     if tls is not None:
         server.socket = tls.wrap_socket(server.socket, server_side=True)

@@ -77,7 +77,7 @@ class Machine:
 @contextmanager
 def machine(folder: Path, user_data: str) -> Iterator[Machine]:
     """`folder` is made, and only a place to mount on. The user data has begun to run on return, or will."""
-    _check()
+    skip_without_machines()
     script = folder.with_name(f"{folder.name}.user-data")
     folder.mkdir(parents=True)
     script.write_text(user_data)
@@ -101,7 +101,7 @@ def machine(folder: Path, user_data: str) -> Iterator[Machine]:
         subprocess.run(["ip", "link", "del", name], check=False, capture_output=True)
 
 
-def _check() -> None:
+def skip_without_machines() -> None:
     missing = [package for path, package in NEEDED.items() if not Path(path).exists()]
     missing += [] if shutil.which("ip") else ["iproute2"]
     if os.geteuid() != 0 or missing:

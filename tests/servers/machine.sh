@@ -41,7 +41,10 @@ fi
 : > "$root/etc/fstab"
 : > "$root/etc/machine-id"
 echo outlast-machine > "$root/etc/hostname"
-printf '127.0.0.1 localhost\n%s outlast-machine\n' "$address" > "$root/etc/hosts"
+{
+    printf '127.0.0.1 localhost\n%s outlast-machine\n' "$address"
+    echo 169.254.169.254 metadata.google.internal # as Google's images have it; nobody asks it elsewhere
+} > "$root/etc/hosts"
 units=$root/etc/systemd/system
 rm -rf "$units"/*.wants "$units"/*.requires
 mkdir -p "$units/multi-user.target.wants"

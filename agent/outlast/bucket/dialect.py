@@ -11,7 +11,8 @@ from outlast.ports import BucketError, Conflict, Denied, Exists, Keyless, Missin
 
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)")  # the second: of one key in a batch
-_NO_TOKEN = re.compile(r"Error performing token request|/latest/api/token")
+# Of the machine's own metadata service, which says 404 where the machine has no role: not of the store.
+_NO_TOKEN = re.compile(r"Error performing token request|/latest/api/token|/latest/meta-data/iam/")
 _NO_CREDENTIALS = re.compile(r"meta-data|credentials", re.IGNORECASE)
 _PROVIDER = re.compile(r"credential provider: (\w+): (.*)")  # what our own source of keys said
 _CHECK = "check the credentials and their rights"

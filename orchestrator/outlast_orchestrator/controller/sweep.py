@@ -23,7 +23,9 @@ from outlast_orchestrator.core.types import (
 )
 from outlast_orchestrator.core.view import NEVER_S, CloudState, Orphan, Seen
 
-_LIVING = (CloudState.PENDING, CloudState.RUNNING)
+_THERE = (CloudState.PENDING, CloudState.RUNNING, CloudState.OFF)
+AGAIN = "its record said that it is gone, but the cloud lists it"
+OFF = "it is switched off, and its disk costs money until it is deleted"
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ class Adoption:
 def find_orphans(
     listed: Sequence[Seen], records: Mapping[str, Instance], jobs: Mapping[str, Job], owner: str
 ) -> list[Orphan]:
-    """Living machines of ours that no record names as its own."""
-    living = [seen for seen in listed if seen.owner == owner and seen.state in _LIVING]
+    """Machines of ours that cost something and that no record names as its own."""
+    living = [seen for seen in listed if seen.owner == owner and seen.state in _THERE]
     ids = {seen.id for seen in living}
     found: list[Orphan] = []
     for seen in living:
@@ -59,7 +61,8 @@ def find_orphans(
             why = "no record names it" if known else "its job is not known here"
             found.append(Orphan(seen, known, why))
         elif record.phase is InstancePhase.GONE:
-            found.append(Orphan(seen, known, "its record says that it is gone"))
+            gone = OFF if seen.state is CloudState.OFF else "its record says that it is gone"
+            found.append(Orphan(seen, known, gone))
         elif record.id and record.id != seen.id and record.id in ids:
             found.append(Orphan(seen, known, f"the same launch has another machine, {record.id}", twin=True))
     return found
@@ -181,7 +184,7 @@ def adopt(seen: Seen, record: Instance | None, adoption: Adoption, now_at: float
             id=seen.id,
             address=seen.address,
             started_at=record.started_at or seen.started_at,
-            terminate_why="its record said that it is gone, but the cloud lists it",
+            terminate_why=OFF if seen.state is CloudState.OFF else AGAIN,
         )
     return Instance(
         launch_id=seen.launch_id,

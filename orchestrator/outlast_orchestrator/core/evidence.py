@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from outlast.protocol.limits import GONE_AFTER_ABSENCES
+from outlast_orchestrator.core.types import InstancePhase
 from outlast_orchestrator.core.view import NEVER_S, CloudState, InstanceView, Limits
 
 
@@ -22,12 +23,20 @@ class Gone:
 def gone(machine: InstanceView, limits: Limits) -> Gone | None:
     """The machine is listed as terminal, or absent from enough complete listings, each begun late enough.
 
+    One that is off by itself is gone too, for whoever waits for it; the sweep finds and deletes what is left
+    of it. If we have asked for its end, only that proves it.
     Late enough: after its last sign of life, and, if it was never listed, after the provider's lag for
     fresh instances. So a stale listing, a lagging one and a failed one all prove nothing.
     """
     seen = machine.seen
     if seen is not None and seen.state is CloudState.ENDED:
         return Gone(f"the cloud lists it as ended ({seen.end_text or seen.end.value})")
+    if (
+        seen is not None
+        and seen.state is CloudState.OFF
+        and machine.record.phase is not InstancePhase.TERMINATING
+    ):
+        return Gone(f"the cloud lists it as switched off ({seen.end_text or seen.end.value})")
     after_s = machine.heard.life_s if machine.heard is not None else NEVER_S
     if seen is None:
         if machine.asked_s == NEVER_S:

@@ -21,6 +21,7 @@ class CloudState(str, enum.Enum):
     PENDING = "pending"
     RUNNING = "running"
     STOPPING = "stopping"
+    OFF = "off"  # it does not run, and is there still with a disk that costs money until it is deleted
     ENDED = "ended"  # terminal: it will never run again
 
 

@@ -21,7 +21,7 @@ STATES = {
     "running": CloudState.RUNNING,
     "shutting-down": CloudState.STOPPING,
     "stopping": CloudState.STOPPING,
-    "stopped": CloudState.STOPPING,  # somebody may start it again, and its disk is paid for
+    "stopped": CloudState.OFF,
     "terminated": CloudState.ENDED,
 }
 REASONS = {
@@ -64,7 +64,7 @@ def seen_of(one: Mapping[str, Any], statuses: Mapping[str, Mapping[str, Any]], r
     status = statuses.get(one["InstanceId"], {})
     state = STATES.get(one["State"]["Name"], CloudState.RUNNING)
     spot = one.get("InstanceLifecycle") == "spot"
-    over = state is CloudState.ENDED
+    over = state in (CloudState.OFF, CloudState.ENDED)
     return Seen(
         id=one["InstanceId"],
         launch_id=marks.get(tags.LAUNCH, ""),

@@ -19,6 +19,7 @@ from outlast_orchestrator.providers.aws.request import LAUNCH, OWNER, fleet_of, 
 from outlast_orchestrator.providers.machines import read_machines, usable
 
 TEMPLATE_IS_THERE = "InvalidLaunchTemplateName.AlreadyExistsException"
+NO_ROLE = "instance_profile: name a role that may use the bucket: its machines can't without"
 PAGE = 1000
 
 
@@ -33,8 +34,12 @@ class AwsProvider:
     notice_s = 120.0
     first_hour_free = True  # https://aws.amazon.com/ec2/spot/pricing/: if EC2 ends a spot machine in it
 
-    def __init__(self, config: AwsConfig, clock: Clock, owner: str, session: Any = None) -> None:
-        """`session`: of boto3, with the credentials to use; None: as the SDK finds them."""
+    def __init__(
+        self, config: AwsConfig, clock: Clock, owner: str, session: Any = None, *, by_role: bool = False
+    ) -> None:
+        """`session`: of boto3, with the credentials to use; None: as the SDK finds them.
+        `by_role`: its machines reach the bucket by a role of their own."""
+        self._by_role = by_role
         self._config = config
         self._clock = clock
         self._owner = owner
@@ -106,10 +111,11 @@ class AwsProvider:
                 raise from_call(error.code, error.message, "terminate", region) from error
 
     def _check_region(self, name: str, region: Region) -> list[str]:
+        problems = [NO_ROLE] if self._by_role and not region.instance_profile else []
         try:
-            return self._calls.ask("check", name, lambda ec2: _network_of(ec2, region))
+            return problems + self._calls.ask("check", name, lambda ec2: _network_of(ec2, region))
         except ProviderError as error:
-            return [str(error)]
+            return [*problems, str(error)]
 
     def _region(self, request: LaunchRequest) -> Region:
         region = self._config.regions.get(request.offer.region)

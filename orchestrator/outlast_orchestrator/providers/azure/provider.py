@@ -41,6 +41,8 @@ from outlast_orchestrator.providers.marks import REQUEST, digest_of, name_of
 WAIT_S = 90.0
 _FAILURE = "ProvisioningState/failed/"
 
+NO_IDENTITY = "providers.azure.identity: name one that may use the bucket: its machines can't without"
+
 
 class AzureProvider:
     """Implements `core.ports.Provider`. A machine's id is its name: that is what Azure finds it by."""
@@ -52,10 +54,18 @@ class AzureProvider:
     first_hour_free = False
 
     def __init__(
-        self, config: AzureConfig, clock: Clock, owner: str, login_key: str, credentials: Any = None
+        self,
+        config: AzureConfig,
+        clock: Clock,
+        owner: str,
+        login_key: str,
+        credentials: Any = None,
+        *,
+        by_role: bool = False,
     ) -> None:
         """`login_key`: this server's, a line of `authorized_keys`. `credentials`: a token credential of the
-        SDK; None: as it finds them."""
+        SDK; None: as it finds them. `by_role`: its machines reach the bucket by their own identity."""
+        self._by_role = by_role
         self._config = config
         self._login_key = login_key
         self._calls = Calls(config, credentials)
@@ -113,7 +123,8 @@ class AzureProvider:
             self._calls.all("check", lambda sdk: sdk.virtual_machines.list(where))
         except ProviderError as error:
             return [f"{where}: {error}"]
-        problems = _image_problems(self._config.image) + [
+        problems = [NO_IDENTITY] if self._by_role and not self._config.identity else []
+        problems += _image_problems(self._config.image) + [
             problem
             for name, region in self._config.regions.items()
             for problem in self._check_region(name, region)

@@ -26,10 +26,10 @@ STATES = {
     "STOPPING": CloudState.STOPPING,
     "SUSPENDING": CloudState.STOPPING,
     "DEPROVISIONING": CloudState.STOPPING,
-    # There still, with a disk that is paid for, and somebody may start it again.
-    "STOPPED": CloudState.STOPPING,
-    "SUSPENDED": CloudState.STOPPING,
-    "TERMINATED": CloudState.STOPPING,
+    "SUSPENDED": CloudState.STOPPING,  # its processes are still there
+    # What its host or its own system ended, whatever was asked for in the case of a preemption.
+    "STOPPED": CloudState.OFF,
+    "TERMINATED": CloudState.OFF,
 }
 PREEMPTED = "compute.instances.preempted"
 PROOFS = {
@@ -75,6 +75,7 @@ def seen_of(one: Any, ends: Sequence[End], region: str) -> Seen:
     labels, zone = dict(one.labels), _tail(one.zone)
     state = STATES.get(_name(one.status), CloudState.RUNNING)
     spot = one.scheduling.provisioning_model == "SPOT"
+    off = _strongest(ends) if state is CloudState.OFF else None
     accelerator = "".join(f"+{_tail(a.accelerator_type)}" for a in one.guest_accelerators)
     return Seen(
         id=str(one.id),
@@ -90,19 +91,25 @@ def seen_of(one: Any, ends: Sequence[End], region: str) -> Seen:
         state=state,
         price_usd_h=marks.price_of(labels.get(marks.PRICE, "")),
         started_at=_time(one.creation_timestamp),
-        interrupting=any(end.proof is EndProof.INTERRUPTED for end in ends),
+        ended_at=off.at if off is not None else None,
+        interrupting=state is not CloudState.OFF and any(e.proof is EndProof.INTERRUPTED for e in ends),
+        end=off.proof if off is not None else EndProof.UNKNOWN,
+        end_text=off.text if off is not None else "",
         address=_address(one),
     )
 
 
 def gone_of(ends: Iterable[End], owner: str, region: str) -> list[Seen]:
     """Machines that are no longer in the list, one each, with the strongest proof of their end."""
-    best: dict[int, End] = {}
+    of: dict[int, list[End]] = {}
     for end in ends:
-        known = best.get(end.target_id)
-        if known is None or _STRENGTH.index(end.proof) < _STRENGTH.index(known.proof):
-            best[end.target_id] = end
-    return [_gone(end, owner, region) for end in best.values() if marks.launch_of(end.name, owner)]
+        of.setdefault(end.target_id, []).append(end)
+    best = (_strongest(own) for own in of.values())
+    return [_gone(end, owner, region) for end in best if end and marks.launch_of(end.name, owner)]
+
+
+def _strongest(ends: Sequence[End]) -> End | None:
+    return min(ends, key=lambda end: _STRENGTH.index(end.proof), default=None)
 
 
 def _gone(end: End, owner: str, region: str) -> Seen:

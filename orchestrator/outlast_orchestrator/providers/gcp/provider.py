@@ -22,6 +22,7 @@ from outlast_orchestrator.providers.marks import REQUEST, digest_of, name_of
 INSTANCES, OPERATIONS = "InstancesClient", "ZoneOperationsClient"
 # A lack of machines shows within half a minute; what is not decided then is left to the listing.
 WAIT_S, ONE_WAIT_S = 90.0, 40.0
+NO_ACCOUNT = "providers.gcp.service_account: name one that may use the bucket: its machines can't without"
 NOTICE_WORD = "preemptionNoticeDuration"
 
 
@@ -34,8 +35,12 @@ class GcpProvider:
     first_hour_free = False
     token_life_s = 86_400.0  # the name follows from the token, and is taken as long as the machine is there
 
-    def __init__(self, config: GcpConfig, clock: Clock, owner: str, credentials: Any = None) -> None:
-        """`credentials`: of google.auth; None: as the SDK finds them."""
+    def __init__(
+        self, config: GcpConfig, clock: Clock, owner: str, credentials: Any = None, *, by_role: bool = False
+    ) -> None:
+        """`credentials`: of google.auth; None: as the SDK finds them.
+        `by_role`: its machines reach the bucket by an account of their own."""
+        self._by_role = by_role
         self._config = config
         self._clock = clock
         self._calls = Calls(config, credentials)
@@ -86,6 +91,7 @@ class GcpProvider:
     def check(self) -> list[str]:
         if not self._config.regions:
             return ["providers.gcp.regions: name at least one region and its zones"]
+        problems = [NO_ACCOUNT] if self._by_role and not self._config.service_account else []
         wanted = compute_v1.ListZonesRequest(project=self._config.project)
         try:
             found = self._calls.all(
@@ -93,8 +99,8 @@ class GcpProvider:
                 lambda: {zone.name for zone in self._calls.run("check", "ZonesClient", "list", wanted)},
             )
         except ProviderError as error:
-            return [f"{self._config.project}: {error}"]
-        return [
+            return [*problems, f"{self._config.project}: {error}"]
+        return problems + [
             f"there is no zone {zone}: mend providers.gcp.regions.{name}"
             for name, region in self._config.regions.items()
             for zone in region.zones
