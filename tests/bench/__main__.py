@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from tests.bench.cloud import recovery_on_ec2
 from tests.bench.figure import Figure
 from tests.bench.idle import agent_idle_cpu, controller_idle_cpu
 from tests.bench.memory import agent_idle_mb, controller_mb
@@ -37,6 +38,7 @@ FIGURES: dict[str, Callable[[], Figure | list[Figure]]] = {
     "controller_one_job_pss": controller_mb,
     "agent_idle_cpu": agent_idle_cpu,
     "controller_idle_cpu": controller_idle_cpu,
+    "recovery_on_ec2": recovery_on_ec2,  # about 5 minutes, as root
     "many_jobs": many_jobs,  # about 6 minutes; on SQLite, then on a PostgreSQL of its own
 }
 RESULTS = Path("bench/results.json")

@@ -54,9 +54,7 @@ def test_a_machine_that_is_a_session_on_this_computer(api: Api, outlast: Outlast
 
 
 def test_a_server_elsewhere_has_the_keys(api: Api, outlast: Outlast) -> None:
-    assert "run this where that server runs" in _told(
-        api, outlast, "gpt", OUTLAST_URL="https://outlast.example"
-    )
+    assert "run this where it runs" in _told(api, outlast, "gpt", OUTLAST_URL="https://outlast.example")
 
 
 def test_a_job_that_does_not_exist(api: Api, outlast: Outlast) -> None:

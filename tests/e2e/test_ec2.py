@@ -24,12 +24,12 @@ from tests.servers.seaweedfs import ADMIN, ROLE
 def here(tmp_path: Path) -> Iterator[CloudStage[Ec2Cloud]]:
     with (
         ec2_yard(tmp_path / "machines") as yard,
-        cloud_stage(tmp_path, yard, _account(yard.cloud), "T4") as made,
+        cloud_stage(tmp_path, yard, account(yard.cloud), "T4") as made,
     ):
         yield made
 
 
-def _account(cloud: Ec2Cloud) -> Account:
+def account(cloud: Ec2Cloud) -> Account:
     region = cloud.server.config(cloud.region).regions[cloud.region]
     place = {"subnets": region.subnets, "security_groups": list(region.security_groups)}
     options = {

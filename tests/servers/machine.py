@@ -40,6 +40,7 @@ class Machine:
     address: str
     host_address: str  # of the side outside: what it reaches this machine by
     process: subprocess.Popen[bytes]
+    link: str  # its network's end outside
     console: bytearray = field(default_factory=bytearray)
 
     @property
@@ -54,6 +55,10 @@ class Machine:
         )  # fmt: skip
         assert done.returncode == 0, f"{script}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def cut(self) -> None:
+        """From the network, without a word: nobody's connection is closed."""
+        subprocess.run(["ip", "link", "set", self.link, "down"], check=True, capture_output=True)
 
     def power_off(self) -> None:
         """As when the cloud takes it away: nothing in it gets to say anything."""
@@ -88,7 +93,7 @@ def machine(folder: Path, user_data: str) -> Iterator[Machine]:
         stdin=slave, stdout=slave, stderr=slave, start_new_session=True,
     )  # fmt: skip
     os.close(slave)
-    made = Machine(inside, outside, process)
+    made = Machine(inside, outside, process, name)
     reader = threading.Thread(target=_read, args=(master, made.console), daemon=True)
     reader.start()
     try:

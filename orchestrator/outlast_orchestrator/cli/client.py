@@ -17,6 +17,7 @@ from urllib.parse import quote, urlsplit
 import httpx
 
 from outlast_orchestrator.cli.exits import NoServer, Refused
+from outlast_orchestrator.cli.remote import read_remote
 from outlast_orchestrator.core.errors import UserError
 
 TIMEOUT_S = 30.0
@@ -44,31 +45,39 @@ class Answer:
 
 
 def discover() -> Server:
-    """From $OUTLAST_URL and $OUTLAST_TOKEN, else from the home folder. Raises NoServer, UserError."""
+    """From $OUTLAST_URL and $OUTLAST_TOKEN, else by `outlast login`, else from the home folder.
+
+    Raises NoServer, UserError.
+    """
     url, token = os.environ.get("OUTLAST_URL", ""), os.environ.get("OUTLAST_TOKEN", "")
     ca_file = os.environ.get("OUTLAST_CA_FILE", "")
     if url:
-        _check_url(url)
+        check_url(url, "OUTLAST_URL")
         return Server(url.rstrip("/"), token or _token(home()), ca_file)
+    remote = read_remote(home())
+    if remote is not None:
+        return Server(remote["url"], token or remote["token"], ca_file or remote["ca_file"])
     found = read_server_file(home())
     if found is None:
         raise NoServer(f"no Outlast server is running here ({home()}): {START}")
     return Server(found["url"].rstrip("/"), token or _token(home()), ca_file, found["pid"])
 
 
-def _check_url(url: str) -> None:
-    """Raises UserError; a token goes there, so it must not be readable on the way."""
+def check_url(url: str, name: str) -> None:
+    """`name`: where it is written. A token goes there: nobody may read it on the way. Raises UserError."""
     try:
         parts, found = urlsplit(url), httpx.URL(url)
         if "@" in parts.netloc:
-            raise UserError("OUTLAST_URL has a user or a password in it: leave them out; set OUTLAST_TOKEN")
+            raise UserError(
+                f"{name} has a user or a password in it: leave them out; set OUTLAST_TOKEN, or log in"
+            )
         if parts.scheme not in ("http", "https") or not found.host.encode("idna"):
-            raise UserError(f"OUTLAST_URL is {url!r}: write it like https://host:port")
+            raise UserError(f"{name} is {url!r}: write it like https://host:port")
     except (ValueError, httpx.InvalidURL) as error:  # UnicodeError, too
-        raise UserError(f"OUTLAST_URL is {url!r}: write it like https://host:port ({error})") from error
+        raise UserError(f"{name} is {url!r}: write it like https://host:port ({error})") from error
     if parts.scheme == "http" and not _is_here(url):
         raise UserError(
-            f"OUTLAST_URL is {url!r}: without TLS the token could be read on the way; write https://, "
+            f"{name} is {url!r}: without TLS the token could be read on the way; write https://, "
             "or lead a tunnel to it on 127.0.0.1"
         )
 

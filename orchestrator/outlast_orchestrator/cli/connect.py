@@ -11,13 +11,14 @@ from typing import Any
 from outlast_orchestrator.cli import output, render
 from outlast_orchestrator.cli.client import home, read_server_file
 from outlast_orchestrator.cli.exits import Exit
+from outlast_orchestrator.cli.remote import elsewhere
 from outlast_orchestrator.core.errors import UserError
 
 
 def storage(url: str, only_check: bool, as_json: bool) -> int:
     """Exits with REFUSED when a job could not run there, or not safely; then nothing is remembered."""
-    if os.environ.get("OUTLAST_URL") and not only_check:
-        raise UserError("OUTLAST_URL is set: run this where that server runs, or add --only-check")
+    if (there := elsewhere(home())) and not only_check:
+        raise UserError(f"commands talk to {there}: run this where it runs, or add --only-check")
     check = importlib.import_module("outlast_orchestrator.storage.check")
     try:
         findings = check.check_storage(url, begins=lambda what: output.note(f"checking: {what}"))

@@ -16,6 +16,7 @@ import httpx
 from outlast_orchestrator.cli import output
 from outlast_orchestrator.cli.client import home, read_server_file
 from outlast_orchestrator.cli.exits import Exit, NoServer, Refused
+from outlast_orchestrator.cli.remote import read_remote
 from outlast_orchestrator.core.errors import UserError
 
 START_LIMIT_S = 60.0
@@ -65,6 +66,12 @@ def start(command: Sequence[str] = SERVER, limit_s: float = START_LIMIT_S) -> di
         told = _story_of_failure(process, log, begun_at)
         raise UserError(told) if process.poll() == Exit.BAD_INPUT else Refused(told)
     return found
+
+
+def warn_of_login() -> None:
+    remote = read_remote(home())
+    if remote is not None:
+        output.note(f"commands talk to {remote['url']}, not to this one: `outlast logout` changes that")
 
 
 def _wait_until_up(process: subprocess.Popen[bytes], folder: Path, limit_s: float) -> dict[str, Any] | None:

@@ -55,3 +55,24 @@ def connect_storage(
     from outlast_orchestrator.cli import connect
 
     raise typer.Exit(connect.storage(url, only_check, as_json))
+
+
+def login(
+    url: Annotated[str, typer.Argument(metavar="URL", help="e.g. https://outlast.example:8443")],
+    ca_file: Annotated[
+        Path | None,
+        typer.Option("--ca-file", metavar="FILE", help="The authority of its certificate."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Talk to a server elsewhere from now on. Its admin token is typed in, or read from stdin."""
+    from outlast_orchestrator.cli import login
+
+    login.login(url, ca_file, as_json)
+
+
+def logout(as_json: Json = False) -> None:
+    """Talk to the server of this machine again."""
+    from outlast_orchestrator.cli import login
+
+    login.logout(as_json)

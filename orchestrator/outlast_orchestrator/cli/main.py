@@ -10,7 +10,7 @@ import typer
 
 from outlast_orchestrator.cli.arguments import Env, FileArgument, Follow, JobArgument, Json, Yes
 from outlast_orchestrator.cli.checkpoint_commands import checkpoints_app
-from outlast_orchestrator.cli.here import agent_app, connect_app, init
+from outlast_orchestrator.cli.here import agent_app, connect_app, init, login, logout
 from outlast_orchestrator.cli.plain import PLAIN, OneLineErrors
 from outlast_orchestrator.cli.quick_help import ASKS, names_only
 from outlast_orchestrator.cli.secret_commands import secret_app
@@ -30,6 +30,8 @@ outputs_app = typer.Typer(help="The files that a job leaves.", **PLAIN)
 app.add_typer(server_app, name="server")
 app.add_typer(agent_app, name="agent")
 app.command()(init)
+app.command()(login)
+app.command()(logout)
 app.add_typer(admin_app, name="admin")
 app.add_typer(checkpoints_app, name="checkpoints")
 app.add_typer(outputs_app, name="outputs")
@@ -58,6 +60,7 @@ def server_start(
     found = daemon.start(daemon.command(from_backup, force), daemon.limit_s(from_backup))
     if from_backup is not None:
         output.note(f"the store is restored from {from_backup}; the one before it is kept beside it")
+    daemon.warn_of_login()
     if as_json:
         output.result({"url": found["url"], "pid": found["pid"]})
     else:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import getpass
-import sys
 from urllib.parse import quote
 
-from outlast_orchestrator.cli import output, render
+from outlast_orchestrator.cli import output, render, typed
 from outlast_orchestrator.cli.client import connect
 from outlast_orchestrator.core.errors import UserError
 from outlast_orchestrator.jobfile.schema import check_env_name
@@ -15,10 +13,7 @@ from outlast_orchestrator.jobfile.schema import check_env_name
 def keep(name: str, as_json: bool) -> None:
     """The value is asked for, or read from what is piped in: never an argument, which others could see."""
     path = _path(name)
-    value = getpass.getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.read()
-    value = value.removesuffix("\n").removesuffix("\r")
-    if not value:
-        raise UserError(f"{name}: no value came; type it, or pipe it in: outlast secret set {name} < FILE")
+    value = typed.value(name, f"outlast secret set {name} < FILE")
     with connect() as client:
         _answer(client.put(path, {"value": value}), as_json)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import subprocess
 import tempfile
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from outlast_orchestrator.cli.client import connect, home
+from outlast_orchestrator.cli.remote import elsewhere
 from outlast_orchestrator.core.errors import UserError
 
 KEY = "node.key"
@@ -19,8 +19,8 @@ GONE = "gone"
 
 def ssh(job: str, rank: int, command: Sequence[str]) -> int:
     """The exit code of what ran there. Raises UserError when there is no machine, or no way to it."""
-    if os.environ.get("OUTLAST_URL"):
-        raise UserError("OUTLAST_URL is set: run this where that server runs, for it has the machines' keys")
+    if there := elsewhere(home()):
+        raise UserError(f"commands talk to {there}: run this where it runs, for it has the machines' keys")
     with connect() as client:
         status = client.get(f"/v1/jobs/{job}")
     machine = _machine(status, job, rank)
