@@ -74,6 +74,17 @@ def test_a_machine_that_no_pointer_names_is_ended_after_its_time(found: Pointer 
     assert set(stage.cloud.terminated) == {"i-lost"}
 
 
+def test_a_machine_whose_tags_name_no_job_is_told_and_left_alone() -> None:
+    """It may work for any of them: no pointer can be looked up that would say so."""
+    stage = _stage()
+    stage.submit()
+    stage.cloud.listed = [seen("lost", job="", owner=stage.store.owner())]
+    _for(stage, GRACE_S)
+    assert stage.cloud.terminated == []
+    orphans = [event for event in stage.store.events(None, 0, 1000) if event.kind is Kind.ORPHAN_FOUND]
+    assert ["i-lost" in event.why for event in orphans] == [True]
+
+
 def test_a_machine_whose_storage_can_not_be_read_is_not_ended() -> None:
     stage = _with_stranger()
     stage.buckets.down = True

@@ -80,7 +80,10 @@ class LostJobs:
         return not self._inbox.empty()
 
     def may_end(self, seen: Seen) -> bool:
-        """Whether every storage was read just now, and no pointer says that its job runs on this machine."""
+        """Whether every storage was read just now, and no pointer says that its job runs on this machine. One
+        whose tags name no job (a person took them off) may work for any: that is a person's to judge."""
+        if not seen.job:
+            return False
         found = self._found.get(seen.job)
         if found is None or found.problem or self._clock.monotonic_s() - found.begun_s > FRESH_S:
             return False
