@@ -18,8 +18,8 @@ from outlast.protocol.messages import BucketKeys
 from outlast.protocol.objects import job_prefix
 from outlast_orchestrator.storage.keys.s3 import SessionKeys, StsOptions
 
-LEASE_S = 6.0
-LIFE_S = 6.0
+LEASE_S = 12.0
+LIFE_S = 8.0
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ BAD: dict[str, tuple[bytes | str | None, tuple[str, ...]]] = {
         f"{RUN}resources:\n  gpu: H100:8\n",
         ("job.yaml:3", "gpu", "resources.gpus"),
     ),
-    "a key of later": (f"{RUN}secrets: [TOKEN]\n", ("job.yaml:2", "secrets", "not yet")),
+    "a key of later": (f"{RUN}data: {{corpus: x}}\n", ("job.yaml:2", "data", "not yet")),
     "a negative count": (f"{RUN}checkpoint:\n  keep: -1\n", ("job.yaml:3", "checkpoint.keep")),
     "no machine at all": (f"{RUN}nodes: 0\n", ("job.yaml:2", "nodes")),
     "a wrong type": (f"{RUN}env: [A, B]\n", ("job.yaml:2", "env")),

@@ -20,6 +20,7 @@ STOP_LIMIT_S = 15.0
 GRACE_S = 5
 START_LOOK_S = 0.02
 DATE_EVERY_S = 1.0
+ROUNDS = 8  # of the event loop: from an accepted socket to a connection that is counted
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,21 @@ class _Server(uvicorn.Server):
         while not await self.on_tick(0):  # which renews the date that goes into replies, too
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._told.wait(), DATE_EVERY_S)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """uvicorn ends the connections that it knows at that moment, and asyncio makes none of an accepted
+        socket once its server is closed: whoever was just let in would stay open. So first nobody is let in
+        any more, then all come in, and only then is anything closed."""
+        loop = asyncio.get_running_loop()
+        for server in self.servers:
+            for listening in server.sockets:
+                loop.remove_reader(listening.fileno())
+        for _ in range(ROUNDS):
+            await asyncio.sleep(0)
+        await super().shutdown(sockets)
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()  # its handshake took longer than that
+        await asyncio.sleep(0)
 
     def end(self) -> None:
         """From any thread; safe to repeat."""
