@@ -188,7 +188,7 @@ def _agent_mb(machine_pid: int) -> float:
     """Memory of its own of the agent inside, seen from outside."""
     for pid in _below(machine_pid):
         command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ")
-        if b"-m outlast --config" in command:
+        if b" --config " in command and b"agent.json" in command and b"python" in command:
             rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
             return sum(int(row.split()[1]) for row in rows if row.startswith("Pss_Anon:")) * 1024 / MIB
     raise AssertionError("no agent runs in this machine")

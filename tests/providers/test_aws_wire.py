@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+from tests.fakes.hand_clock import HandClock
 from tests.providers.local_kit import record_of
 from tests.servers.ec2 import Ec2, ec2
 
+from outlast_orchestrator.controller.rhythm import Rhythm
 from outlast_orchestrator.core.errors import Capacity, Invalid, Quota
 from outlast_orchestrator.core.types import LaunchRequest, Market, Offer, Want
-from outlast_orchestrator.providers.aws.provider import AwsProvider
+from outlast_orchestrator.core.view import EndProof
+from outlast_orchestrator.providers.aws.provider import STATUSES_FRESH_S, AwsProvider
 
 REGION = "us-east-1"
 SCRIPT = "#!/bin/sh\necho\n"
@@ -122,14 +125,47 @@ def test_capacity_as_a_server_error_is_asked_for_once(server: Ec2, provider: Aws
     assert len(server.calls) == 1
 
 
-def test_a_notice_is_seen_in_the_listing(server: Ec2, provider: AwsProvider) -> None:
+def spot_reads(server: Ec2) -> int:
+    return len([action for action, _ in server.calls if action == "DescribeSpotInstanceRequests"])
+
+
+def test_a_notice_is_seen_in_the_next_routine_listing(server: Ec2) -> None:
+    clock = HandClock()
+    provider = AwsProvider(server.config(REGION), clock, server.owner, server.session)
     (offer, *_) = provider.offers(H100)
     provider.launch(request(server, offer))
     (seen,) = provider.instances(REGION).instances
     assert not seen.interrupting
     server.notice(seen.id, REGION)
+    clock.forward(STATUSES_FRESH_S)
     (seen,) = provider.instances(REGION).instances
     assert seen.interrupting
+
+
+def test_looks_in_quick_succession_share_what_the_market_says(server: Ec2) -> None:
+    """While a machine is replaced its region is listed every second; steady listings are rarer than that."""
+    clock = HandClock()
+    provider = AwsProvider(server.config(REGION), clock, server.owner, server.session)
+    (offer, *_) = provider.offers(H100)
+    provider.launch(request(server, offer))
+    for _ in range(5):
+        (seen,) = provider.instances(REGION).instances
+    assert spot_reads(server) == 1
+    server.take(seen.id, REGION)
+    (seen,) = provider.instances(REGION).instances
+    assert seen.end is EndProof.INTERRUPTED
+    assert spot_reads(server) == 1, "the machine says itself why it ended"
+    assert Rhythm().list_every_s > STATUSES_FRESH_S
+
+
+def test_an_end_without_a_reason_of_its_own_is_looked_up_at_once(server: Ec2, provider: AwsProvider) -> None:
+    (offer, *_) = provider.offers(H100)
+    provider.launch(request(server, offer))
+    (seen,) = provider.instances(REGION).instances
+    server.take_without_reason(seen.id, REGION)
+    (seen,) = provider.instances(REGION).instances
+    assert seen.end is EndProof.INTERRUPTED
+    assert spot_reads(server) == 2
 
 
 def test_a_template_that_was_deleted_is_made_again(server: Ec2, provider: AwsProvider) -> None:

@@ -111,6 +111,15 @@ class Ec2:
         """The market takes a machine."""
         _end(instance, region, "Server.SpotInstanceTermination", "Instance was terminated by the market")
 
+    def take_without_reason(self, instance: str, region: str) -> None:
+        """Only its request says that it was the market."""
+        from moto.ec2.models import ec2_backends
+
+        _end(instance, region, "Server.Unheard-of", "")
+        for request in ec2_backends[ACCOUNT][region].spot_instance_requests.values():
+            if request.instance.id == instance:
+                request._status_code = "instance-terminated-no-capacity"
+
     def shut_down(self, instance: str, region: str) -> None:
         """A machine's operating system switched it off."""
         _end(instance, region, "Client.InstanceInitiatedShutdown", "Instance initiated shutdown")

@@ -87,6 +87,12 @@ def seen_of(one: Mapping[str, Any], statuses: Mapping[str, Mapping[str, Any]], r
     )
 
 
+def is_unexplained(one: Mapping[str, Any]) -> bool:
+    """It is over, and its own reason does not say why."""
+    over = STATES.get(one["State"]["Name"]) in (CloudState.OFF, CloudState.ENDED)
+    return over and one.get("StateReason", {}).get("Code", "") not in REASONS
+
+
 def _proof(one: Mapping[str, Any], status: Mapping[str, Any]) -> EndProof:
     """The machine's own reason first: a request keeps what the market wanted, whoever was faster."""
     found = REASONS.get(one.get("StateReason", {}).get("Code", ""), EndProof.UNKNOWN)

@@ -12,13 +12,14 @@ from outlast_orchestrator.core.view import RegionListing
 from outlast_orchestrator.providers.aws.calls import Calls, Refused
 from outlast_orchestrator.providers.aws.config import CLOUD, AwsConfig, Region
 from outlast_orchestrator.providers.aws.errors import NO_SUCH_INSTANCE, from_call, from_launch
-from outlast_orchestrator.providers.aws.listing import seen_of
+from outlast_orchestrator.providers.aws.listing import is_unexplained, seen_of
 from outlast_orchestrator.providers.aws.offers import offers_in
 from outlast_orchestrator.providers.aws.prices import SpotPrices
 from outlast_orchestrator.providers.aws.request import LAUNCH, OWNER, fleet_of, template_of
 from outlast_orchestrator.providers.machines import read_machines, usable
 
 TEMPLATE_IS_THERE = "InvalidLaunchTemplateName.AlreadyExistsException"
+STATUSES_FRESH_S = 10.0  # less than the time between two looks at a region where all is well
 NO_ROLE = "instance_profile: name a role that may use the bucket: its machines can't without"
 PAGE = 1000
 
@@ -47,6 +48,7 @@ class AwsProvider:
         self._prices = SpotPrices(self._calls, clock)
         self._machines = read_machines(__package__)
         self._lock = threading.Lock()
+        self._statuses: dict[str, tuple[float, dict[str, dict[str, Any]]]] = {}  # by region: read when
         self._templates: set[tuple[str, str]] = set()  # region and name, of those known to be there
 
     def offers(self, want: Want) -> list[Offer]:
@@ -79,13 +81,12 @@ class AwsProvider:
         return sorted(self._config.regions)
 
     def instances(self, region: str) -> RegionListing:
-        """Two calls, for all jobs: the machines, and what the market says of their requests."""
+        """Two calls at most, for all jobs: the machines, and what the market says of their requests."""
         begun_s = self._clock.monotonic_s()
         ours = [{"Name": f"tag:{OWNER}", "Values": [self._owner]}]
         try:
             found = self._calls.ask("instances", region, lambda ec2: _instances(ec2, ours))
-            spot = any(one.get("InstanceLifecycle") == "spot" for one in found)
-            statuses = self._calls.ask("instances", region, lambda ec2: _statuses(ec2, ours)) if spot else {}
+            statuses = self._statuses_of(region, found, ours)
         except ProviderError as error:
             return RegionListing(CLOUD, region, begun_s, problem=str(error))
         seen = tuple(seen_of(one, statuses, region) for one in found)
@@ -102,6 +103,19 @@ class AwsProvider:
         for name, region in self._config.regions.items():
             problems += [f"{name}: {problem}" for problem in self._check_region(name, region)]
         return problems
+
+    def _statuses_of(self, region: str, found: list[dict[str, Any]], ours: Any) -> dict[str, dict[str, Any]]:
+        """Looks that follow one another fast, while a machine is replaced, share a reading: a machine says
+        itself why it ended. They are read for one that does not, and for the market's early word."""
+        spot = [one for one in found if one.get("InstanceLifecycle") == "spot"]
+        if not spot:
+            return {}
+        now_s = self._clock.monotonic_s()
+        read_s, statuses = self._statuses.get(region, (float("-inf"), {}))
+        if now_s - read_s >= STATUSES_FRESH_S or any(is_unexplained(one) for one in spot):
+            statuses = self._calls.ask("instances", region, lambda ec2: _statuses(ec2, ours))
+            self._statuses[region] = (now_s, statuses)
+        return statuses
 
     def _terminate(self, region: str, one: str) -> None:
         try:
