@@ -20,6 +20,10 @@ class Address:
     prefix: str
     query: Mapping[str, str]
 
+    def below(self, path: str) -> str:
+        """A path under its prefix, as the whole bucket has it."""
+        return f"{self.prefix}/{path}" if self.prefix else path
+
     def text(self, name: str) -> str:
         return self.query.get(name, "")
 

@@ -37,7 +37,7 @@ def open_bucket(
     if folder:
         return narrowed(FolderBucket(folder), prefix)
     address, opener = _address(url, split(url).scheme)
-    return narrowed(opener(address, options, keys), _joined(address.prefix, prefix))
+    return narrowed(opener(address, options, keys), address.below(prefix))
 
 
 def check_url(url: str) -> None:
@@ -70,11 +70,6 @@ def _address(url: str, scheme: str) -> tuple[Address, _Opener]:
         return blobs.web_address(url), blobs.open_blobs
     hint = f"write it as {_OTHER_NAMES[scheme]}://" if scheme in _OTHER_NAMES else f"write {_KINDS}"
     raise ValueError(f"{shown(url)!r} is not a bucket: {hint}")
-
-
-def _joined(path: str, prefix: str) -> str:
-    base = path.strip("/")
-    return f"{base}/{prefix}" if base else prefix
 
 
 def narrowed(bucket: Bucket, prefix: str) -> Bucket:

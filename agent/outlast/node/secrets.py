@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from outlast.node_ports import NodeTrouble
 from outlast.ports import LinkDown, LinkRefused, Unsure
@@ -38,6 +39,12 @@ class SecretBox:
         """What must not be shown, the longest first: one may be a part of another."""
         values = {value.encode() for value in self._values.values() if len(value) >= HIDDEN_CHARS_MIN}
         return tuple(sorted(values, key=len, reverse=True))
+
+
+def inherited(without: Collection[str]) -> dict[str, str]:
+    """This process's own variables for one that it starts, without those names and the server's secrets."""
+    found = os.environ.items()
+    return {name: value for name, value in found if name not in without and not name.startswith(SERVERS)}
 
 
 def hide(data: bytes, values: Sequence[bytes]) -> bytes:

@@ -16,7 +16,7 @@ from outlast.clock import pause
 from outlast.node.home import Home, write_atomic
 from outlast.node.kept import Kept, end_leftover
 from outlast.node.logs import FileLog
-from outlast.node.secrets import SERVERS, SecretBox
+from outlast.node.secrets import SecretBox, inherited
 from outlast.node_ports import NodeTrouble, Places
 from outlast.ports import Bucket
 from outlast.protocol.messages import Work
@@ -127,9 +127,7 @@ class NodeWorkplace:
         if done.exists():
             return "the set-up was done on this node before"
         self._log.say("running setup")
-        inherited = os.environ.items()
-        env = {name: value for name, value in inherited if name not in ALL and not name.startswith(SERVERS)}
-        env.update(work.env)
+        env = inherited(ALL) | dict(work.env)
         if not end_leftover(self._home.setup_lock):
             raise NodeTrouble("setup", "a set-up of an earlier agent can't be ended on this node")
         kept = Kept(

@@ -11,7 +11,7 @@ from outlast.node import processes
 from outlast.node.home import Home, write_atomic
 from outlast.node.kept import Kept, end_leftover
 from outlast.node.logs import FileLog
-from outlast.node.secrets import SERVERS, SecretBox
+from outlast.node.secrets import SecretBox, inherited
 from outlast.node_ports import NodeTrouble, TrainerExit, TrainerOrder, TrainerProgress
 from outlast.protocol.codec import FormatError
 from outlast.save.progress import ProgressTail
@@ -54,8 +54,7 @@ class ProcessTrainer:
             self._signal = processes.signal_named(order.signal) if order.signal else 0
         except ValueError as error:
             raise NodeTrouble("trainer", f"checkpoint.signal: {error}", fatal=True) from error
-        inherited = os.environ.items()
-        env = {name: value for name, value in inherited if name not in OURS and not name.startswith(SERVERS)}
+        env = inherited(OURS)
         env.update(order.env)
         env.update(self._secrets.environment())
         if self._path:

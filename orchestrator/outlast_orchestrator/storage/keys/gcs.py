@@ -101,7 +101,7 @@ def boundary(address: Address, job: str) -> downscoped.CredentialAccessBoundary:
 
     https://cloud.google.com/iam/docs/downscoping-short-lived-credentials
     """
-    prefix = f"{address.prefix}/{job_prefix(job)}" if address.prefix else job_prefix(job)
+    prefix = address.below(job_prefix(job))
     if set("'\\") & set(prefix):
         raise Denied(f"the prefix {prefix!r} has a quote or a backslash: use another one")
     listed = "api.getAttribute('storage.googleapis.com/objectListPrefix', '')"

@@ -101,7 +101,7 @@ def policy(address: Address, job: str, partition: str = "aws") -> str:
 
     https://docs.aws.amazon.com/STS/latest/APIReference/API_AssumeRole.html
     """
-    prefix = f"{address.prefix}/{job_prefix(job)}" if address.prefix else job_prefix(job)
+    prefix = address.below(job_prefix(job))
     if WILD & set(prefix):
         raise Denied(f"the prefix {prefix!r} has a character that means more in a policy: use another one")
     bucket = f"arn:{partition}:s3:::{address.bucket}"
