@@ -60,6 +60,7 @@ class Chaos:
         self._home = str(Path(plan["home"])) + "/"
         self._strike = plan.get("strike") or {}
         self._faults = plan.get("faults", "")
+        self._polling = frozenset() if plan.get("polling") else POLLING
         self._returns = self._appending(plan["returns"])
         self._record = self._appending(plan["record"]) if plan.get("record") else -1
         self._seen: Counter[str] = Counter()
@@ -141,7 +142,7 @@ class Chaos:
         with self._lock:
             self._seen[label] += 1
             number = self._seen[label]
-        return f"{label} | {number}" if number == 1 or thread not in POLLING else ""
+        return f"{label} | {number}" if number == 1 or thread not in self._polling else ""
 
     def _reach(self, label: str, moment: str) -> None:
         if not label:

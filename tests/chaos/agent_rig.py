@@ -66,6 +66,7 @@ class Plan:
     returns: str  # every write of the pointer that returned, one line each, fsynced
     pace: dict[str, float]
     record: str = ""  # every point that was reached
+    polling: bool = False  # those of tasks that look again and again as well, each time
     faults: str = ""  # a file with what shall go wrong for as long as it exists
     strike: dict[str, str] | None = None
 
@@ -82,6 +83,7 @@ class Node:
         self.controller = Controller()
         self.process: subprocess.Popen[bytes] | None = None
         self.records = bool(trainer.pop("records", True))
+        self.polling = bool(trainer.pop("polling", False))
         self._env = {"ROOM": rig.folder, "POINTER": rig.pointer_file, "SAVES": 3, "LAST": "wait", **trainer}
 
     # how it is told what to do
@@ -117,7 +119,7 @@ class Node:
         path.write_text(json.dumps(config))
         plan = Plan(
             str(self.home), str(self.returns), asdict(FAST), record=str(self.record) if self.records else "",
-            faults=str(self.faults), strike=asdict(strike) if strike else None,
+            polling=self.polling, faults=str(self.faults), strike=asdict(strike) if strike else None,
         )  # fmt: skip
         plan_path.write_text(json.dumps(asdict(plan)))
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("OUTLAST_", "AWS_"))}

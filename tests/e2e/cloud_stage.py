@@ -14,7 +14,8 @@ import yaml
 from tests.e2e.stage import Stage, Status, one_line
 from tests.servers.yard import HERE, C, Yard
 
-# Counts, saves every fifth step and when it is asked to; its Python has no package of ours installed.
+# Counts, saves every fifth step and when it is asked to; the first time it may stay at one of them. Its
+# Python has no package of ours installed.
 TRAINER = """
 import os, pathlib, time
 import outlast
@@ -31,6 +32,9 @@ def save():
 while step < int(os.environ["STEPS"]):
     while outlast.should_save():
         save()
+    if step == int(os.environ["STAYS_AT"]) and not begin:
+        time.sleep(0.1)
+        continue
     step += 1
     time.sleep(0.1)
     outlast.log(step=step)
@@ -84,12 +88,12 @@ def cloud_stage(folder: Path, yard: Yard[C], account: Account, gpu: str) -> Iter
         stage.close()
 
 
-def submit(here: CloudStage[C], steps: int) -> str:
+def submit(here: CloudStage[C], steps: int, stays_at: int = -1) -> str:
     return here.stage.submit(
         "count",
         {"train.py": TRAINER},
         run="python3 train.py",
-        env={"STEPS": str(steps)},
+        env={"STEPS": str(steps), "STAYS_AT": str(stays_at)},
         resources={"gpus": [f"{here.gpu}:1"]},
         outputs=["total.txt"],
     )
@@ -104,7 +108,7 @@ def finds_nothing_wrong(here: CloudStage[C], name: str) -> None:
 def survives_its_machine(here: CloudStage[C]) -> Status:
     """It is taken without a word. Returns the status of the job that is done."""
     stage, made = here.stage, here.yard
-    job = submit(here, 150)
+    job = submit(here, 150, stays_at=100)  # a slow person finds it there
     stage.until_saved(job)
     (first,) = made.running()
     assert stage.outlast("ssh", "count", "--", "cat", "/proc/1/comm").out == "systemd\n"

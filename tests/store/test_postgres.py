@@ -23,7 +23,7 @@ from outlast_orchestrator.core.errors import Deposed, StoreError
 from outlast_orchestrator.core.events import Event, Kind
 from outlast_orchestrator.core.ports import Term
 from outlast_orchestrator.store.db import SqlStore, open_store
-from outlast_orchestrator.store.engine import writing
+from outlast_orchestrator.store.engine import migrating_connection, open_engine, writing
 from outlast_orchestrator.store.leadership import check_term
 
 SAID = Event(Kind.TELL, "x")
@@ -60,6 +60,15 @@ def test_controllers_that_start_together_on_an_empty_database(database: str) -> 
     assert [term.number for term in leaders] == [1]
     for store in stores:
         store.close()
+
+
+def test_a_slow_disk_between_two_tables_ends_no_migration(database: str) -> None:
+    engine = open_engine(database + IMPATIENT)
+    with migrating_connection(engine) as connection:
+        connection.exec_driver_sql("CREATE TABLE one (id int)")
+        time.sleep(1.0)  # twice what any other transaction is given
+        connection.exec_driver_sql("CREATE TABLE two (id int)")
+    engine.dispose()
 
 
 def test_a_url_without_a_driver_gets_ours(database: str) -> None:

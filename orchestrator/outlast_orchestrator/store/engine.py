@@ -37,6 +37,7 @@ _POSTGRES_CONNECT = {
 }
 # The calls' threads and the API's ask at the same time; two controllers stay below PostgreSQL's usual 100.
 _POSTGRES_POOL = {"pool_size": 10, "max_overflow": 30, "pool_pre_ping": True}
+_MIGRATING_IDLE_MS = 60_000
 _MIGRATING = 0x6F75746C  # PostgreSQL's advisory lock under which tables are made
 
 # What a database says → what a person can do about it.
@@ -123,6 +124,8 @@ def migrating_connection(engine: Engine) -> Iterator[Connection]:
         if engine.dialect.name == _POSTGRES:
             connection.execute(text("SET LOCAL statement_timeout = 0"))  # a big table takes its time
             connection.execute(text("SET LOCAL lock_timeout = 0"))
+            # Between two tables stands the loading of what makes them, on a slow disk for seconds.
+            connection.execute(text(f"SET LOCAL idle_in_transaction_session_timeout = {_MIGRATING_IDLE_MS}"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATING})
         yield connection
 
