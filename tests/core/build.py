@@ -73,8 +73,9 @@ def record(launch: str, phase: InstancePhase = InstancePhase.READY, **more: Any)
 
 
 def seen(launch: str, state: CloudState = CloudState.RUNNING, **more: Any) -> Seen:
+    zone, kind = more.pop("zone", "r1-a"), more.pop("instance_type", "cpu-1")
     return Seen(
-        f"i-{launch}", launch, f"{launch}-1", "j1", "own", "here", "r1", "r1-a", "cpu-1", Market.SPOT, state,
+        f"i-{launch}", launch, f"{launch}-1", "j1", "own", "here", "r1", zone, kind, Market.SPOT, state,
         0.3, started_at=NOW_AT - 400, **more,
     )  # fmt: skip
 

@@ -68,6 +68,13 @@ def test_all_are_in_one_region_and_in_one_zone_if_that_goes() -> None:
     assert [launch.instance.request.offer.zone for launch in one] == [OFFER.zone]
 
 
+def test_the_cloud_is_not_left_to_choose_between_pools() -> None:
+    """It would choose for each machine alone, and they would be far from each other, or of two kinds."""
+    offers = tuple(replace(OFFER, zone=zone, together=True) for zone in ("r1-a", "r1-b"))
+    asked = [launch.instance.request for launch in actions(decided(planned(PAIR, offers=offers)), Launch)]
+    assert [request.others for request in asked] == [(), ()]
+
+
 def test_a_refusal_empties_one_rank_only() -> None:
     error = Capacity("none left", Scope(ScopeKind.POOL, OFFER.pool))
     asked = machine("m1", record=record("m1", InstancePhase.LAUNCHING), seen=None)

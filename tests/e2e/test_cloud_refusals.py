@@ -173,6 +173,9 @@ def test_refused_in_every_zone_but_one_it_is_launched_there(here: tuple[Stage, S
     job = submit(stage, side)
     stage.until("it is launched", side.living)
     assert side.living() == [last]
+    found = stage.until_status(job, "it is known", lambda s: any(one["id"] for one in s["instances"]))
+    there = [one["zone"] for one in found["instances"] if one["id"]]
+    assert there == [last], "and so a person is told"
     refused = [event["data"]["pool"] for event in stage.events(job, "launch.refused")]
     assert len(refused) == len(set(refused)) <= len(dry), "no zone is asked twice"
     assert not stage.events(job, "tell"), "a lack of machines is nothing that a person could mend"

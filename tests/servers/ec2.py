@@ -17,9 +17,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import boto3  # type: ignore[import-untyped]
+from tests.servers.ec2_fleet import MARKET, empty_fleet, pools_of, refusal, with_one_pool
 from werkzeug.serving import make_server
 from werkzeug.wrappers import Request, Response
 
@@ -30,9 +31,7 @@ from outlast_orchestrator.providers.aws.provider import AwsProvider
 ACCOUNT = "123456789012"
 ROLE = "outlast-node"
 KEYS = {"aws_access_key_id": "testing", "aws_secret_access_key": "testing"}
-_OVERRIDE = re.compile(r"LaunchTemplateConfigs\.1\.Overrides\.(\d+)\.(InstanceType|AvailabilityZone)")
 _REGION = re.compile(r"Credential=[^/]+/\d+/([^/]+)/")
-_TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+")
 
 
 @functools.cache
@@ -66,6 +65,7 @@ class Ec2:
         self.owner = f"owner-{uuid.uuid4().hex[:8]}"
         self.trouble = Trouble()
         self.calls: list[tuple[str, str]] = []  # action and region
+        self.asked_for: list[list[tuple[str, str]]] = []  # by each fleet: zones and types
         self.clock = SystemClock()
         self.session = session()
         self._moto = moto_app()
@@ -141,9 +141,14 @@ class Ec2:
             known, answer = self._answers[token]
             words = "Arguments on this idempotent request are inconsistent with arguments used in previous"
             return answer if known == body else _error(400, "IdempotentParameterMismatch", words)
-        market = fields["TargetCapacitySpecification.DefaultTargetCapacityType"]
-        refused = _refused_pools(fields, market, self.trouble.dry)
-        answer = _empty_fleet(refused) if refused else self._pass_on(environ, body)
+        pools = pools_of(fields)
+        refused = [refusal(pool, fields[MARKET], self.trouble.dry) for pool in pools]
+        self.asked_for.append([(pool["AvailabilityZone"], pool["InstanceType"]) for pool in pools])
+        free = [pool for pool, why in zip(pools, refused, strict=True) if why is None]
+        if free:
+            answer = self._pass_on(environ, urlencode(with_one_pool(fields, free[0])).encode())
+        else:
+            answer = empty_fleet([why for why in refused if why is not None])
         if answer.status_code == 200:
             self._answers[token] = (body, answer)
         return answer
@@ -174,37 +179,7 @@ def _region(name: str) -> Region:
 
 
 def _again(request: Request, body: bytes) -> dict[str, Any]:
-    return {**request.environ, "wsgi.input": io.BytesIO(body)}
-
-
-def _refused_pools(
-    fields: dict[str, str], market: str, dry: dict[tuple[str, str, str], str]
-) -> list[tuple[str, str]]:
-    """Code and message for each pool, when none of them can be had."""
-    pools: dict[str, dict[str, str]] = {}
-    for key, value in fields.items():
-        if match := _OVERRIDE.fullmatch(key):
-            pools.setdefault(match[1], {})[match[2]] = value
-    refused = []
-    for pool in pools.values():
-        kind, zone = pool["InstanceType"], pool["AvailabilityZone"]
-        if not _TYPE.fullmatch(kind):
-            refused.append(("InvalidParameterValue", f"Invalid value '{kind}' for InstanceType."))
-        elif code := dry.get((zone, kind, market)):
-            refused.append((code, f"We currently do not have sufficient {kind} capacity in {zone}."))
-    return refused if len(refused) == len(pools) else []
-
-
-def _empty_fleet(refused: list[tuple[str, str]]) -> Response:
-    items = "".join(
-        f"<item><errorCode>{code}</errorCode><errorMessage>{message}</errorMessage></item>"
-        for code, message in refused
-    )
-    text = (
-        '<CreateFleetResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>r</requestId>'
-        f"<fleetId>fleet-0</fleetId><errorSet>{items}</errorSet><fleetInstanceSet/></CreateFleetResponse>"
-    )
-    return Response(text, 200, content_type="text/xml")
+    return {**request.environ, "wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body))}
 
 
 def _error(status: int, code: str, message: str) -> Response:

@@ -191,16 +191,16 @@ class Actor:
 
     def _launch(self, term: Term, instance: Instance) -> None:
         """One try: between two, the decision has to know that the first one's outcome is open."""
-        provider = self._providers.get(instance.request.offer.cloud)
+        provider = self._providers.get(instance.offer.cloud)
         call = Call(CallKind.LAUNCH, instance.request.token)
         self._start(term, call, provider, lambda cloud: cloud.launch(instance.request), tries_max=1)
 
     def terminate(self, term: Term, instance: Instance, key: str) -> None:
-        provider = self._providers.get(instance.request.offer.cloud)
+        provider = self._providers.get(instance.offer.cloud)
         self._start(term, Call(CallKind.TERMINATE, key), provider, lambda cloud: cloud.terminate(instance))
 
     def _install(self, term: Term, job: Job, instance: Instance) -> None:
-        remote = self._remotes.get(instance.request.offer.cloud)
+        remote = self._remotes.get(instance.offer.cloud)
         config = self._node.config(job, instance)
         call = Call(CallKind.INSTALL, instance.launch_id)
         self._start(term, call, remote, lambda hands: hands.install(instance, config))

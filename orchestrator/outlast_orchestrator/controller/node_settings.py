@@ -29,7 +29,7 @@ class NodeSettings:
 
     def config(self, job: Job, instance: Instance) -> AgentConfig:
         """What the agent on this machine starts with."""
-        offer = instance.request.offer
+        offer = instance.offer
         return AgentConfig(
             api_url=self.api_url,
             token=node_token(self.key, instance.launch_id),

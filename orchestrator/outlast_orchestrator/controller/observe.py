@@ -210,7 +210,7 @@ class Observer:
         )
 
     def _limits_for(self, job: Job, records: Sequence[Instance]) -> Limits:
-        clouds = [record.request.offer.cloud for record in records] or self._looks.clouds_of(job)
+        clouds = [record.offer.cloud for record in records] or self._looks.clouds_of(job)
         key = tuple(clouds) if len(clouds) == 1 else tuple(sorted(set(clouds)))
         found = self._limits_of.get(key)
         return self._limits_of.setdefault(key, self._limits(key)) if found is None else found
@@ -246,7 +246,7 @@ class Observer:
         )
 
     def _region_problem(self, record: Instance, now_s: float) -> str:
-        offer = record.request.offer
+        offer = record.offer
         region = self._world.region(offer.cloud, offer.region)
         if region.problem:
             return region.problem
@@ -288,7 +288,7 @@ def cautious(limits: Sequence[Limits], default: Limits) -> Limits:
 
 
 def _region_of(record: Instance) -> tuple[str, str]:
-    return record.request.offer.cloud, record.request.offer.region
+    return record.offer.cloud, record.offer.region
 
 
 def _region_key(record: Instance) -> str:

@@ -228,7 +228,7 @@ class World:
         for seen in listing.instances:
             by_launch.setdefault(seen.launch_id, []).append(seen)
         for record in records:
-            offer = record.request.offer
+            offer = record.offer
             if (offer.cloud, offer.region) != (listing.cloud, listing.region):
                 continue
             machine = self.machines[record.launch_id]

@@ -76,6 +76,7 @@ class ProviderError(OutlastError):
 
     default_retry_s: float | None = 60.0
     tell = False
+    also: tuple[ProviderError, ...] = ()  # what else one call was refused for, each with its own scope
 
     def __init__(self, message: str, scope: Scope, retry_after_s: float | None = None) -> None:
         super().__init__(message)

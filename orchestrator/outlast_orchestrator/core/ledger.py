@@ -33,8 +33,8 @@ def cost(instances: Iterable[Instance], now_at: float) -> Cost:
         end_at = instance.ended_at if instance.ended_at is not None else now_at
         machine_hours = max(0.0, end_at - instance.started_at) / SECONDS_PER_HOUR
         hours += machine_hours
-        spent += machine_hours * instance.request.offer.price_usd_h
-        on_demand += machine_hours * instance.request.offer.on_demand_usd_h
+        spent += machine_hours * instance.offer.price_usd_h
+        on_demand += machine_hours * instance.offer.on_demand_usd_h
     return Cost(spent, on_demand, hours)
 
 

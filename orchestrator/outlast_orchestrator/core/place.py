@@ -18,12 +18,16 @@ from outlast_orchestrator.core.ports import Policy
 from outlast_orchestrator.core.types import Block, BlockedBy, Job, Offer
 
 CAPACITY_BLOCK_MAX_S = 3600.0
+# Of several pools a cloud takes the one that it thinks lasts longest, not the cheapest: no dearer than so.
+TOGETHER_PRICE_MAX = 1.25
+TOGETHER_MAX = 16  # the saved request holds them all
 
 
 @dataclass(frozen=True)
 class Placed:
     offer: Offer
     why: str
+    others: tuple[Offer, ...] = ()  # that one call may ask for with it
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,13 @@ def place(
     policy: Policy,
     now_at: float,
     spent_usd: float,
+    *,
+    alone: bool = False,
 ) -> Placed | NotNow:
-    """The policy's first offer that is not blocked, or why there is none and until when."""
+    """The policy's first offer that is not blocked, or why there is none and until when.
+
+    `alone`: that one only, for a machine that must be where others are.
+    """
     wanted = [offer for offer in offers if _fits(job, offer)]
     if not wanted:
         return NotNow(_nothing_fits(job, offers), None)
@@ -54,13 +63,35 @@ def place(
         if block is None:
             passed = sum(1 for _, b in blocking[: ordered.index(offer)] if b is not None)
             before = f", {passed} better ones are blocked" if passed else ""
-            return Placed(offer, f"{offer.pool} at {offer.price_usd_h:.3f} $/h{before}")
+            others = () if alone else _together(offer, [o for o, blocked in blocking if blocked is None])
+            return Placed(offer, f"{offer.pool} at {offer.price_usd_h:.3f} $/h{_or(others)}{before}", others)
     by_block = [block for _, block in blocking if block is not None]
     passing = [block.until for block in by_block if block.until is not None]
     first = by_block[0]
     if not passing:
         return NotNow(f"every offer is blocked for good, e.g. {first.scope}: {first.why}", None)
     return NotNow(f"every offer is blocked for now, e.g. {first.scope}: {first.why}", min(passing))
+
+
+def _together(first: Offer, free: Sequence[Offer]) -> tuple[Offer, ...]:
+    """In the policy's order: the more pools one call names, the sooner and the longer there is a machine."""
+    dearest = first.price_usd_h * TOGETHER_PRICE_MAX
+    place = (first.cloud, first.region, first.market)
+    found = [
+        offer
+        for offer in free
+        if offer != first and offer.together and first.together and offer.price_usd_h <= dearest
+        and (offer.cloud, offer.region, offer.market) == place
+    ]  # fmt: skip
+    return tuple(found[: TOGETHER_MAX - 1])
+
+
+def _or(others: Sequence[Offer]) -> str:
+    if not others:
+        return ""
+    dearest = max(offer.price_usd_h for offer in others)
+    pools = "1 other pool" if len(others) == 1 else f"{len(others)} other pools"
+    return f", or {pools} there at up to {dearest:.3f} $/h"
 
 
 def _fits(job: Job, offer: Offer) -> bool:

@@ -171,6 +171,7 @@ class Offer:
     on_demand_usd_h: float
     gpu: str = ""
     gpu_count: int = 0
+    together: bool = False  # its cloud takes it in one call with others of its region and market
 
     @property
     def pool(self) -> str:
@@ -192,6 +193,11 @@ class LaunchRequest:
     count: int = 1
     min_count: int = 1
     user_data: str = ""
+    others: tuple[Offer, ...] = ()  # of its region and market: the cloud may take one of these instead
+
+    @property
+    def offers(self) -> tuple[Offer, ...]:
+        return (self.offer, *self.others)
 
 
 @dataclass(frozen=True)
@@ -217,6 +223,12 @@ class Instance:
     install_why: str = ""  # what went wrong with the last try to install the agent
     adopted: bool = False  # found in a listing: what it is for has to be learned from its agent
     from_backup: bool = False  # as a backup knew it, and not heard since: who ended it is not known here
+    taken: Offer | None = None  # which of the request's it is, once listed
+
+    @property
+    def offer(self) -> Offer:
+        """Until it is listed, the one that was asked for first."""
+        return self.taken or self.request.offer
 
 
 @dataclass(frozen=True)

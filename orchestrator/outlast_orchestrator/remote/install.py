@@ -72,7 +72,7 @@ class SshRemote:
 
     def _check_gpus(self, shell: Shell, instance: Instance) -> None:
         """Before anything is trained on them. Raises Capacity: the next machine may be a good one."""
-        offer = instance.request.offer
+        offer = instance.offer
         if not offer.gpu_count:
             return
         ran = self._run(shell, steps.gpus(offer.gpu_count), may=(steps.NO_DRIVER, steps.GPUS_ARE_BAD))
@@ -100,4 +100,4 @@ class SshRemote:
 
     def _unfit(self, instance: Instance, lacks: str) -> ProviderError:
         text = f"{instance.id}: its image has {lacks}: name another one in providers.{self._cloud}"
-        return Invalid(text, Scope(ScopeKind.REGION, f"{self._cloud}/{instance.request.offer.region}"))
+        return Invalid(text, Scope(ScopeKind.REGION, f"{self._cloud}/{instance.offer.region}"))

@@ -26,6 +26,7 @@ class Machine:
 
     id: str
     request: LaunchRequest
+    offer: Offer  # which of the request's
     born_s: float
     ready_s: float  # reachable from then on
     listed_s: float  # listings may show it from then on
@@ -56,6 +57,8 @@ class SimCloud:
         self.tokens: dict[str, tuple[float, str]] = {}  # token → first use, machine
         self.dry_until_s: dict[str, float] = {}  # pool or region key → no capacity
         self.on_launch: Callable[[Machine], None] = lambda _machine: None
+        # As EC2 takes them, in every other world; by a stream of its own, so the others stay as they were.
+        self.together = clock.stream("pools").random() < 0.5
 
     def offers(self) -> list[Offer]:
         found = []
@@ -66,7 +69,7 @@ class SimCloud:
                         spot_usd_h = price * (1.0 if region == "east" else 1.1)
                         place = (NAME, region, region + zone, name, market)
                         usd_h = (round(spot_usd_h * factor, 4), round(spot_usd_h * 3.0, 4))
-                        found.append(Offer(*place, *usd_h, "gpu", gpus))
+                        found.append(Offer(*place, *usd_h, "gpu", gpus, self.together))
         return found
 
     def is_dry(self, pool: str) -> bool:
@@ -84,6 +87,7 @@ class SimCloud:
         machine = Machine(
             id=f"i-{len(self.machines):03d}-{dice.randbytes(3).hex()}",
             request=request,
+            offer=next((o for o in request.offers if not self.is_dry(o.pool)), request.offer),
             born_s=now_s,
             ready_s=now_s + dice.uniform(20.0, 90.0),
             listed_s=now_s + dice.choice((0.0, dice.uniform(0.0, 0.5 * LAUNCH_LAG_S))),

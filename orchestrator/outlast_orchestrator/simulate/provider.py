@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from outlast.protocol.limits import GONE_AFTER_ABSENCES
@@ -79,8 +79,8 @@ class CloudApi:
                 f"there is no machine type {request.offer.instance_type!r}",
                 Scope(ScopeKind.REQUEST, request.token),
             )
-        if self.cloud.is_dry(request.offer.pool):
-            raise Capacity(f"no capacity in {request.offer.pool}", Scope(ScopeKind.POOL, request.offer.pool))
+        if all(self.cloud.is_dry(offer.pool) for offer in request.offers):
+            raise _dry(request.offers)
         self.cloud.launch(request)
 
     def show(self, region: str) -> list[Machine]:
@@ -88,7 +88,7 @@ class CloudApi:
         now_s = self.cloud.clock.now_s
         shown = []
         for machine in self.cloud.machines.values():
-            if machine.request.offer.region != region or now_s < machine.listed_s:
+            if machine.offer.region != region or now_s < machine.listed_s:
                 continue
             if machine.ended_s is not None and now_s > machine.ended_s + self.listed_after_end_s:
                 continue
@@ -202,7 +202,7 @@ class SimProvider:
         return [machine for machine in machines if machine.request.launch_id == instance.launch_id]
 
     def _seen(self, machine: Machine) -> Seen:
-        request, offer = machine.request, machine.request.offer
+        request, offer = machine.request, machine.offer
         return Seen(
             id=machine.id,
             launch_id=request.launch_id,
@@ -274,6 +274,13 @@ class SimRemote:
 
 def _region(region: str) -> Scope:
     return Scope(ScopeKind.REGION, f"{NAME}/{region}")
+
+
+def _dry(offers: Sequence[Offer]) -> Capacity:
+    """One refusal, with those of the other pools beside it."""
+    first, *rest = (Capacity(f"no capacity in {o.pool}", Scope(ScopeKind.POOL, o.pool)) for o in offers)
+    first.also = tuple(rest)
+    return first
 
 
 def _quietly(api: CloudApi, request: LaunchRequest) -> Callable[[], None]:

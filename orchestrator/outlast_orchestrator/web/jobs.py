@@ -133,7 +133,7 @@ class JobDesk:
         heard, now_at = self._s.nodes.heard(), self._s.clock.wall_s()
         head = summary(job, progress, attempts, instances, heard, now_at)
         wake_s = self._s.next_wake_s(job.id)
-        clouds = sorted({i.request.offer.cloud for i in instances if i.phase is not InstancePhase.GONE})
+        clouds = sorted({i.offer.cloud for i in instances if i.phase is not InstancePhase.GONE})
         about = status(head, job, progress, attempts, instances, heard, now_at, wake_s)
         return {**about, "fit": self._fit(job.name, job, clouds)}
 

@@ -132,7 +132,7 @@ def _attempt(attempt: Attempt, heard: Mapping[str, Heard], now_at: float) -> dic
 
 
 def _instance(instance: Instance, heard: Mapping[str, Heard], now_at: float) -> dict[str, Any]:
-    offer = instance.request.offer
+    offer = instance.offer
     last = heard.get(instance.launch_id)
     return {
         "launch_id": instance.launch_id,

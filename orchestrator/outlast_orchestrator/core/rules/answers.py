@@ -51,7 +51,9 @@ def _launch(sheet: Sheet, done: CallDone) -> None:
 
 def _refused(sheet: Sheet, record: Instance, error: ProviderError) -> None:
     scope = error.scope.key
-    sheet.blocks[scope] = block_for(error, sheet.blocks.get(scope), sheet.view.now_at)
+    for one in (error, *error.also):
+        key = one.scope.key
+        sheet.blocks[key] = block_for(one, sheet.blocks.get(key), sheet.view.now_at)
     if record.asked is Asked.UNSURE and isinstance(error, Denied):
         # The rights went away between two tries of one token: that says nothing of the first try.
         return
@@ -60,7 +62,7 @@ def _refused(sheet: Sheet, record: Instance, error: ProviderError) -> None:
         asked=Asked.REFUSED,
         phase=InstancePhase.GONE,
         ended_at=sheet.view.now_at,
-        end_why=f"never launched: {error}",
+        end_why=f"never launched: {_whole(error)}",
     )
     for attempt in sheet.open_attempts():
         if record.launch_id in attempt.launches:
@@ -69,14 +71,19 @@ def _refused(sheet: Sheet, record: Instance, error: ProviderError) -> None:
             sheet.set_attempt(attempt, launches=with_slot(attempt.launches, rank, NO_MACHINE))
     sheet.log(
         Kind.LAUNCH_REFUSED,
-        str(error),
+        _whole(error),
         launch=record.launch_id,
         pool=record.request.offer.pool,
         scope=scope,
         error=type(error).__name__,
     )
-    if error.tell:
-        sheet.log(Kind.TELL, f"{type(error).__name__}: {error}", scope=scope)
+    for one in (error, *error.also):
+        if one.tell:
+            sheet.log(Kind.TELL, f"{type(one).__name__}: {one}", scope=one.scope.key)
+
+
+def _whole(error: ProviderError) -> str:
+    return f"{error} (and {len(error.also)} more)" if error.also else str(error)
 
 
 def _unsure(sheet: Sheet, record: Instance, problem: str) -> None:

@@ -57,7 +57,7 @@ def _site(offer: Offer) -> Site:
 
 
 def _site_of(machine: InstanceView) -> Site:
-    return _site(machine.record.request.offer)
+    return _site(machine.record.offer)
 
 
 # too late
@@ -229,7 +229,7 @@ def _launch(sheet: Sheet, attempt: Attempt, rank: int, policy: Policy) -> bool:
         return False
     near = _nearest_first(sheet, attempt, policy)
     blocks = standing(sheet.blocks.values(), sheet.asked_at())
-    placed = place(view.job, offers, blocks, near, view.now_at, view.spent_usd)
+    placed = place(view.job, offers, blocks, near, view.now_at, view.spent_usd, alone=True)
     if isinstance(placed, NotNow):
         sheet.waiting_for = f"node {rank}: {placed.why}"
         if placed.until is not None:
@@ -267,7 +267,7 @@ def _offers(
 
 def _nearest_first(sheet: Sheet, attempt: Attempt, policy: Policy) -> Policy:
     """The policy's order, but offers in the zone of the machines that it has come first."""
-    zones = {machine.record.request.offer.zone for machine in sheet.machines_of(attempt)}
+    zones = {machine.record.offer.zone for machine in sheet.machines_of(attempt)}
 
     def order(job: Job, offers: Sequence[Offer], spent_usd: float) -> Sequence[Offer]:
         ordered = policy(job, offers, spent_usd)

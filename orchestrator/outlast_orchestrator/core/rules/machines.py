@@ -9,9 +9,9 @@ from outlast_orchestrator.core.actions import Install, Launch, ListRegion, ReadP
 from outlast_orchestrator.core.events import Kind
 from outlast_orchestrator.core.evidence import gone, is_silent
 from outlast_orchestrator.core.sheet import Sheet
-from outlast_orchestrator.core.types import Asked, InstancePhase
+from outlast_orchestrator.core.types import Asked, Instance, InstancePhase, Offer
 from outlast_orchestrator.core.verdict import judge
-from outlast_orchestrator.core.view import NEVER_S, CallKind, CloudState, InstanceView
+from outlast_orchestrator.core.view import NEVER_S, CallKind, CloudState, InstanceView, Seen
 
 REPEAT_LAUNCH_S = 5.0
 REPEAT_TERMINATE_S = 15.0
@@ -38,7 +38,9 @@ def _note_listed(sheet: Sheet, launch_id: str) -> None:
     if seen is None:
         return
     if not record.id:
-        record = sheet.set_instance(launch_id, asked=Asked.ACCEPTED, id=seen.id, address=seen.address)
+        record = sheet.set_instance(
+            launch_id, asked=Asked.ACCEPTED, id=seen.id, address=seen.address, taken=taken(record, seen)
+        )
     # A public address comes after the private one; and the other nodes of a gang have to reach it.
     wanted = sheet.view.job.nodes > 1 or record.phase in (InstancePhase.LAUNCHING, InstancePhase.BOOTING)
     if wanted and seen.address and record.address != seen.address:
@@ -48,6 +50,18 @@ def _note_listed(sheet: Sheet, launch_id: str) -> None:
         started_at = sheet.view.now_at  # until the cloud says it better
     if started_at != record.started_at:
         sheet.set_instance(launch_id, started_at=started_at)
+
+
+def taken(record: Instance, seen: Seen) -> Offer | None:
+    """Which of the request's pools the cloud took; None: the first, or one that it does not name."""
+    return next(
+        (
+            offer
+            for offer in record.request.others
+            if (offer.zone, offer.instance_type) == (seen.zone, seen.instance_type)
+        ),
+        None,
+    )
 
 
 def _bury(sheet: Sheet, launch_id: str) -> None:
@@ -120,7 +134,7 @@ def is_noticed(machine: InstanceView) -> bool:
 def _ask(sheet: Sheet, launch_id: str) -> None:
     """The call that brings this machine to its next phase, if it is time for one."""
     machine, view = sheet.machines[launch_id], sheet.view
-    record, offer = machine.record, machine.record.request.offer
+    record, offer = machine.record, machine.record.offer
     if record.phase is InstancePhase.LAUNCHING and record.asked in (Asked.INTENDED, Asked.UNSURE):
         in_flight = sheet.in_flight(CallKind.LAUNCH, record.request.token)
         due = view.now_s - machine.asked_s >= REPEAT_LAUNCH_S

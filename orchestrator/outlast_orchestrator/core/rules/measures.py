@@ -22,7 +22,7 @@ def watch_fit(sheet: Sheet) -> None:
         _note(sheet, save)
         if save.state_bytes is None and (save.save_s is None or save.upload_s is None):
             return  # this attempt has measured nothing yet: that is no misfit, and mends none
-        offer, want = machine.record.request.offer, sheet.view.job.want
+        offer, want = machine.record.offer, sheet.view.job.want
         load = Load(
             offer.cloud, sheet.view.limits.notice_s, save.state_bytes, save.save_s, save.upload_s,
             want.disk_gb, save.disk_free,

@@ -113,7 +113,7 @@ def _assign(sheet: Sheet, machine: InstanceView, attempt: Attempt) -> Command:
         attempt=attempt.id,
         why=attempt.planned_why,
         work=sheet.view.job.work,
-        market=machine.record.request.offer.market.value,
+        market=machine.record.offer.market.value,
         peers=peers_of(sheet, attempt) if is_gang(sheet, attempt) else (),
     )
 

@@ -55,6 +55,7 @@ def intend(sheet: Sheet, attempt: Attempt, placed: Placed) -> Instance:
         owner=view.job.owner,
         job=view.job.id,
         offer=placed.offer,
+        others=placed.others,
         disk_gb=view.job.want.disk_gb,
         max_life_s=view.limits.instance_life_max_s,
     )

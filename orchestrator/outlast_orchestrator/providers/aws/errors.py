@@ -121,9 +121,9 @@ def from_call(code: str, message: str, op: str, region: str = "") -> ProviderErr
     return Transient(text, call_scope(CLOUD, op), UNKNOWN_S)
 
 
-def from_launch(code: str, message: str, request: LaunchRequest) -> ProviderError:
+def from_launch(code: str, message: str, request: LaunchRequest, offer: Offer | None = None) -> ProviderError:
     """Of a launch, or of one pool that a fleet could not take."""
-    offer, text = request.offer, f"{code}: {message}"
+    offer, text = offer or request.offer, f"{code}: {message}"
     pool = Scope(ScopeKind.POOL, offer.pool)
     if code in CAPACITY:
         if _PLACEMENT in message:

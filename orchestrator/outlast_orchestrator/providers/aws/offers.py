@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from outlast_orchestrator.core.types import Market, Offer, Want
 from outlast_orchestrator.providers.aws.config import CLOUD
@@ -19,7 +20,7 @@ def offers_in(
     """`prices` None: they could not be had, and the shipped ones have to do, in every zone."""
     pools = [(machine, zone, _spot(zone, machine, prices)) for machine in machines for zone in zones]
     found = [
-        offer_of(machine, CLOUD, region, zone, market, spot or 0.0)
+        replace(offer_of(machine, CLOUD, region, zone, market, spot or 0.0), together=True)
         for machine, zone, spot in pools
         for market in want.markets
         if market is Market.ON_DEMAND or spot is not None

@@ -9,9 +9,10 @@ from outlast_orchestrator.core.errors import Invalid, ProviderError, Scope, Scop
 from outlast_orchestrator.core.ports import Clock
 from outlast_orchestrator.core.types import Instance, LaunchRequest, Market, Offer, Want
 from outlast_orchestrator.core.view import RegionListing
+from outlast_orchestrator.providers.aws.answer import nothing_started, refused
 from outlast_orchestrator.providers.aws.calls import Calls, Refused
 from outlast_orchestrator.providers.aws.config import CLOUD, AwsConfig, Region
-from outlast_orchestrator.providers.aws.errors import NO_SUCH_INSTANCE, from_call, from_launch
+from outlast_orchestrator.providers.aws.errors import NO_SUCH_INSTANCE, from_call
 from outlast_orchestrator.providers.aws.listing import is_unexplained, seen_of
 from outlast_orchestrator.providers.aws.offers import offers_in
 from outlast_orchestrator.providers.aws.prices import SpotPrices
@@ -73,9 +74,9 @@ class AwsProvider:
             answer = self._calls.run("launch", name, lambda ec2: ec2.create_fleet(**arguments))
         except Refused as error:
             self._forget_templates(name)
-            raise from_launch(error.code, error.message, request) from error
+            raise refused(error.code, error.message, request) from error
         if not any(one.get("InstanceIds") for one in answer.get("Instances", ())):
-            raise _nothing_started(answer, request)
+            raise nothing_started(answer, request)
 
     def regions(self) -> list[str]:
         return sorted(self._config.regions)
@@ -94,7 +95,7 @@ class AwsProvider:
 
     def terminate(self, instance: Instance) -> None:
         """One id a call: a wrong one among several fails them all. Without one, by the launch's tag."""
-        region = instance.request.offer.region
+        region = instance.offer.region
         for one in [instance.id] if instance.id else self._ids(region, instance.launch_id):
             self._terminate(region, one)
 
@@ -192,13 +193,6 @@ def _statuses(ec2: Any, filters: list[dict[str, Any]]) -> dict[str, dict[str, An
     )
     found = [one for page in pages for one in page["SpotInstanceRequests"]]
     return {one["InstanceId"]: one.get("Status", {}) for one in found if one.get("InstanceId")}
-
-
-def _nothing_started(answer: dict[str, Any], request: LaunchRequest) -> ProviderError:
-    """A fleet that could take nothing is a success for EC2, with the reasons beside it."""
-    for one in answer.get("Errors", ()):
-        return from_launch(one.get("ErrorCode", "Unknown"), one.get("ErrorMessage", ""), request)
-    return from_launch("UnfulfillableCapacity", "the fleet is empty, and EC2 does not say why", request)
 
 
 def _network_of(ec2: Any, region: Region) -> list[str]:

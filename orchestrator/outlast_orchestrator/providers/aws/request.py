@@ -79,7 +79,7 @@ def fleet_of(request: LaunchRequest, region: Region, template: str) -> dict[str,
         "ClientToken": request.token,
         "Type": "instant",
         "LaunchTemplateConfigs": [
-            {"LaunchTemplateSpecification": specification, "Overrides": _overrides([offer], region)}
+            {"LaunchTemplateSpecification": specification, "Overrides": _overrides(request.offers, region)}
         ],
         "TargetCapacitySpecification": {
             "TotalTargetCapacity": request.count,
@@ -103,12 +103,14 @@ def fleet_of(request: LaunchRequest, region: Region, template: str) -> dict[str,
 
 
 def _overrides(offers: Sequence[Offer], region: Region) -> list[dict[str, str]]:
-    """With the zone beside the subnet: so a refusal names it."""
+    """With the zone beside the subnet: so a refusal names it. One whose subnet a person has taken out of the
+    settings meanwhile is left out."""
     return [
         {
             "InstanceType": offer.instance_type,
-            "SubnetId": region.subnets.get(offer.zone, ""),
+            "SubnetId": region.subnets[offer.zone],
             "AvailabilityZone": offer.zone,
         }
         for offer in offers
+        if offer.zone in region.subnets
     ]

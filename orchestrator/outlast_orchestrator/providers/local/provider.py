@@ -123,7 +123,7 @@ class LocalProvider:
     def _ids(self, instance: Instance) -> list[str]:
         if instance.id:
             return [instance.id]
-        listed = self._call("instances", region=instance.request.offer.region, owner=self._owner)
+        listed = self._call("instances", region=instance.offer.region, owner=self._owner)
         return [one["id"] for one in listed if one["launch_id"] == instance.launch_id]
 
     def _order(self, request: LaunchRequest) -> Order:

@@ -74,7 +74,7 @@ class LocalRemote:
             raise from_call(error, "install") from error
 
     def _find(self, instance: Instance) -> dict[str, Any]:
-        offer = instance.request.offer
+        offer = instance.offer
         for one in self._client.call("instances", region=offer.region):
             if one["id"] == instance.id or (not instance.id and one["launch_id"] == instance.launch_id):
                 found: dict[str, Any] = one

@@ -34,6 +34,8 @@ class Records(Checker):
             return
         if row.request.launch_id != known.request.launch_id or row.request.offer != known.request.offer:
             self.broken(f"{row.job}: the request of launch {row.launch_id} was changed after it was made")
+        if row.taken is not None and row.taken not in row.request.others:
+            self.broken(f"{row.job}: {row.launch_id} is in {row.taken.pool}, which its request does not name")
         if ORDER.index(row.phase) < ORDER.index(known.phase):
             found_again = known.phase is InstancePhase.GONE and row.phase is InstancePhase.TERMINATING
             if not found_again:
