@@ -24,13 +24,14 @@ from outlast_orchestrator.controller.nodes import NodeRegistry
 from outlast_orchestrator.controller.observe import cautious
 from outlast_orchestrator.controller.pointers import BucketPointers
 from outlast_orchestrator.controller.schedule import Due, start_schedule
-from outlast_orchestrator.controller.sweep import find_orphans
+from outlast_orchestrator.controller.strays import StrayFinder
+from outlast_orchestrator.controller.sweep import Adoption
 from outlast_orchestrator.core.decide import decide
 from outlast_orchestrator.core.errors import OutlastError, ProviderError, UserError
 from outlast_orchestrator.core.ports import Provider
 from outlast_orchestrator.core.tokens import hash_token
 from outlast_orchestrator.core.types import LaunchRequest, Market, Offer, Want
-from outlast_orchestrator.core.view import Limits, Seen
+from outlast_orchestrator.core.view import Limits
 from outlast_orchestrator.policies import POLICIES
 from outlast_orchestrator.settings import Settings, load_settings
 from outlast_orchestrator.storage.kept import KeptBuckets
@@ -80,7 +81,11 @@ class Server:
         configured = WITHOUT_ACCOUNT if settings.providers is None else settings.providers
         for name, options in configured.items():
             self._clouds[name] = open_cloud(name, options, place)
-        self._controller = Controller(self._parts(holder, place), self._alarm)
+        parts = self._parts(holder, place)
+        known = settings.limits.limits()
+        adoption = Adoption(key, known.instance_life_max_s, known.orphan_grace_s)
+        self._strays = StrayFinder(parts.providers, self._store, self._clock, adoption)
+        self._controller = Controller(parts, self._alarm)
 
     def _listen(self) -> Listen:
         settings = self._settings
@@ -96,7 +101,8 @@ class Server:
             storage=self._settings.storage_url,
             offers=self._offers,
             policies=POLICIES,
-            orphans=self._orphans,
+            strays=lambda: self._strays.find(),
+            end_strays=lambda ids, by: self._strays.end(ids, by),
             check=self._check,
             next_wake_s=lambda job: self._controller.next_wake_s(job),
             notice_s=lambda cloud: self._limits([cloud]).notice_s,
@@ -166,18 +172,6 @@ class Server:
             return found
         wrong = problems(self._credentials, self._settings.storage_url, "outlast-doctor")
         return [*found, CloudCheck("bucket keys", self._credentials.about, tuple(wrong))]
-
-    def _orphans(self) -> list[Seen]:
-        """Lists first, then reads the store: what was launched in between has its intent there."""
-        listed = [
-            seen
-            for cloud in self._clouds.values()
-            for region in cloud.provider.regions()
-            for seen in cloud.provider.instances(region).instances
-        ]
-        records = {record.launch_id: record for record in self._store.instances()}
-        jobs = {job.id: job for job in self._store.jobs()}
-        return [orphan.seen for orphan in find_orphans(listed, records, jobs, self._store.owner())]
 
     def run(self) -> None:
         """Until `stop`. Running jobs are left alone, and found again by the next server."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -50,7 +50,7 @@ from outlast_orchestrator.core.types import (
     RetryPlan,
     Want,
 )
-from outlast_orchestrator.core.view import CloudState, Seen
+from outlast_orchestrator.core.view import CloudState, Ended, Orphan, Seen, Strays
 from outlast_orchestrator.store.db import SqlStore, open_store
 from outlast_orchestrator.store.secrets import SecretFiles
 from outlast_orchestrator.web.app import Services, create_app
@@ -82,6 +82,10 @@ class Api:
     clouds: list[CloudCheck] = field(default_factory=list)
     credentials: Credentials | None = None
     server: ApiServer | None = None
+    strays: Strays = field(
+        default_factory=lambda: Strays((Orphan(STRAY, False, "its job is not known here"),))
+    )
+    ended: list[tuple[str, str]] = field(default_factory=list)  # ids that were named, and who did
 
     def __post_init__(self) -> None:
         self.nodes = NodeRegistry(self.clock)
@@ -141,6 +145,10 @@ class Api:
         )
         self.bucket(job.id).put(POINTER_KEY, dump(pointer))
 
+    def _end_strays(self, ids: Sequence[str], by: str) -> list[Ended]:
+        self.ended += [(one, by) for one in ids]
+        return [Ended(one, "" if one == STRAY.id else "the cloud said no") for one in ids]
+
     def wake(self) -> None:
         self.woken += 1
 
@@ -153,7 +161,8 @@ class Api:
             buckets=open_bucket,
             storage=self.storage,
             offers=lambda _want: list(self.offers),
-            orphans=lambda: [STRAY],
+            strays=lambda: self.strays,
+            end_strays=self._end_strays,
             check=lambda: list(self.clouds),
             next_wake_s=lambda _job: 7.0,
             leading=lambda: self.leading,

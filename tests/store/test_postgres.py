@@ -29,6 +29,7 @@ from outlast_orchestrator.store.leadership import check_term
 SAID = Event(Kind.TELL, "x")
 AT_ONCE = 6
 IMPATIENT = "&options=-c%20idle_in_transaction_session_timeout%3D500%20-c%20lock_timeout%3D300"
+QUICK = "&options=-c%20lock_timeout%3D300"  # impatient for locks alone
 LIMIT_S = 20.0
 
 T = TypeVar("T")
@@ -206,7 +207,7 @@ def test_a_leader_that_stands_still_inside_a_batch_gives_its_locks_up(
 
 def test_a_session_that_only_waits_its_turn_is_left_alone(database: str, postgres_server: Postgres) -> None:
     """A transaction that moves is not ended, however long somebody waits for its lock."""
-    with closing(open_store(database + IMPATIENT, SystemClock())) as other:
+    with closing(open_store(database + QUICK, SystemClock())) as other:
         assert other.lead("leader", 0.5) is not None
         with postgres_server.connect(str(other.engine.url.database)) as busy:
             busy.execute("BEGIN")

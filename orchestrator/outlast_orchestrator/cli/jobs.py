@@ -91,17 +91,6 @@ def _answer(answer: Mapping[str, Any], as_json: bool) -> None:
         output.say(answer["answer"])
 
 
-def orphans(as_json: bool) -> None:
-    with connect() as client:
-        found = client.get("/v1/orphans")
-    if as_json:
-        output.result(found)
-    elif found["orphans"]:
-        render.console().print(render.orphans_table(found["orphans"]))
-    else:
-        output.say("no orphans: every machine with our tag belongs to a job")
-
-
 def doctor(as_json: bool) -> int:
     """Exits with REFUSED when a cloud can't be used."""
     with connect() as client:

@@ -256,11 +256,15 @@ def admin_backup(
 
 
 @admin_app.command("orphans")
-def admin_orphans(as_json: Json = False) -> None:
-    """List machines that carry our tag and belong to no job."""
-    from outlast_orchestrator.cli import jobs
+def admin_orphans(
+    terminate: Annotated[bool, typer.Option("--terminate", help="End them, after a question.")] = False,
+    yes: Yes = False,
+    as_json: Json = False,
+) -> None:
+    """List machines that carry our tag and belong to no job; --terminate ends them."""
+    from outlast_orchestrator.cli import orphans
 
-    jobs.orphans(as_json)
+    raise typer.Exit(orphans.orphans(terminate=terminate, yes=yes, as_json=as_json))
 
 
 @outputs_app.command("get")

@@ -214,10 +214,11 @@ def orphans_table(orphans: Sequence[Mapping[str, Any]]) -> Table:
             o["state"],
             price(o["price_usd_h"]),
             escape(o["job"] or "-"),
+            escape(one_line(o["why"])),
         ]
         for o in orphans
     ]
-    return table("", ["ID", "WHERE", "TYPE", "STATE", "PRICE", "JOB"], rows)
+    return table("", ["ID", "WHERE", "TYPE", "STATE", "PRICE", "JOB", "WHY"], rows)
 
 
 VERDICTS = {"ok": "green", "warn": "yellow", "bad": "bold red", "not checked": "dim"}

@@ -178,6 +178,7 @@ def adopt(seen: Seen, record: Instance | None, adoption: Adoption, now_at: float
             launch_id=seen.launch_id,
             job=record.job,
             request=record.request,
+            taken=record.taken,
             phase=InstancePhase.TERMINATING,
             asked=Asked.ACCEPTED,
             intended_at=record.intended_at,

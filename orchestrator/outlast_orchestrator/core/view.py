@@ -71,6 +71,22 @@ class Orphan:
 
 
 @dataclass(frozen=True)
+class Strays:
+    """`unlisted`: regions that could not be listed, with the reason: nothing is known about those."""
+
+    found: tuple[Orphan, ...] = ()
+    unlisted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Ended:
+    """One machine that a person wanted to end. `refused`: why it was not; "": the cloud was told."""
+
+    id: str
+    refused: str = ""
+
+
+@dataclass(frozen=True)
 class RegionListing:
     """The answer of one region. With a `problem` it is Unknown, and its instances mean nothing."""
 

@@ -51,5 +51,10 @@ class RestartAsk(Ask):
     start_from: Line = ""  # a step, or a checkpoint's name; "": the head
 
 
+class TerminateAsk(Ask):
+    ids: list[Annotated[str, Field(min_length=1, max_length=300)]] = Field(max_length=1000)
+    by: Line = ""
+
+
 class SecretAsk(Ask):
     value: Annotated[str, Field(repr=False)]

@@ -10,7 +10,7 @@ from outlast.ports import Bucket
 from outlast.protocol.objects import job_prefix
 from outlast_orchestrator.core.ports import Clock, Credentials, Nodes, Policy, Store
 from outlast_orchestrator.core.types import OVER, Job, Offer, Want
-from outlast_orchestrator.core.view import Seen
+from outlast_orchestrator.core.view import Ended, Strays
 from outlast_orchestrator.store.secrets import SecretFiles, missing
 from outlast_orchestrator.web.problems import Refusal
 
@@ -34,6 +34,10 @@ class CloudCheck:
     problems: tuple[str, ...]
 
 
+def _ends_none(_ids: Sequence[str], _by: str) -> list[Ended]:
+    return []
+
+
 @dataclass(frozen=True)
 class Services:
     store: Store
@@ -44,7 +48,8 @@ class Services:
     storage: str  # where new jobs go
     offers: Callable[[Want], list[Offer]]  # of all configured clouds; raises ProviderError
     policies: Mapping[str, Policy] = field(default_factory=dict)
-    orphans: Callable[[], list[Seen]] = list  # machines with our tag that no record owns; slow
+    strays: Callable[[], Strays] = Strays  # machines with our tag that no record owns; slow
+    end_strays: Callable[[Sequence[str], str], list[Ended]] = _ends_none  # ids, and who wants it; slow
     check: Callable[[], list[CloudCheck]] = list  # asks each configured cloud; slow
     next_wake_s: Callable[[str], float | None] = _unknown_wake  # from now until that job is looked at again
     notice_s: Callable[[str], float | None] = _unknown_wake  # by cloud: how long before the end it warns

@@ -21,7 +21,7 @@ from outlast.protocol.objects import FORMAT, code_key
 from outlast_orchestrator.core.errors import OutlastError, UserError
 from outlast_orchestrator.core.types import OVER, Job
 from outlast_orchestrator.web import logs
-from outlast_orchestrator.web.asks import DIGEST, JOB_ID
+from outlast_orchestrator.web.asks import DIGEST, JOB_ID, TerminateAsk
 from outlast_orchestrator.web.hang import WAIT_MAX_S, Ended, Hangs, never
 from outlast_orchestrator.web.problems import Refusal
 from outlast_orchestrator.web.services import Services
@@ -55,7 +55,13 @@ def bucket_routes(services: Services, hangs: Hangs) -> APIRouter:
 
     @router.get("/orphans")
     def orphans() -> dict[str, Any]:
-        return {"orphans": [to_json(seen) for seen in services.orphans()]}
+        strays = services.strays()
+        found = [{**to_json(one.seen), "job_known": one.job_known, "why": one.why} for one in strays.found]
+        return {"orphans": found, "unlisted": list(strays.unlisted)}
+
+    @router.post("/orphans/terminate")
+    def terminate(ask: TerminateAsk) -> dict[str, Any]:
+        return {"ended": [to_json(one) for one in services.end_strays(ask.ids, ask.by)]}
 
     @router.get("/doctor")
     def doctor() -> dict[str, Any]:
