@@ -35,7 +35,7 @@ from outlast.protocol.messages import AgentState, Command, CommandKind
 from outlast.protocol.values import replace
 from outlast.stages import by_stage
 from outlast.verdict import verdict
-from outlast.view import AgentView, Assignment, Chore, Stage, lease_ends_s
+from outlast.view import AgentView, Assignment, Chore, Stage, lease_ends_s, off_after_s
 
 AT_REST = (Stage.NONE, Stage.DEAD, Stage.SETTLING, Stage.SETTLED)  # no process of the trainer is left
 EXIT_LEASE_LOST = 75  # EX_TEMPFAIL: start it again
@@ -96,7 +96,7 @@ def _without_work(view: AgentView, over: Assignment | None) -> Decision:
         return Decision((Begin(next_one),), f"taking on generation {next_one.generation}")
     if over is None:
         return Decision((), "waiting for an assignment")
-    limit_s = view.pace.fenced_off_s if over.over is AgentState.FENCED else view.pace.over_off_s
+    limit_s = off_after_s(view.pace, over)
     if view.now_s - over.over_s >= limit_s and not view.powering_off and not view.alone:
         why = f"{over.over_why}; no new assignment for {limit_s:.0f} s"
         return Decision((PowerOff(why),), why)

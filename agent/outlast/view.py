@@ -290,3 +290,10 @@ def lease_ends_s(view: AgentView) -> float:
     near the bucket is, and waits for the controller much longer."""
     ends_s = view.alive_s + view.lease_s
     return ends_s if view.keyless_since_s is None else max(ends_s, view.keyless_since_s + KEYLESS_MAX_S)
+
+
+def off_after_s(pace: Pace, over: Assignment) -> float:
+    """After the end of its work, from when on the machine is of no use to anyone."""
+    if over.over is AgentState.FENCED:
+        return pace.fenced_off_s
+    return pace.over_off_s + (over.work.hold_s if over.failure is not None else 0.0)

@@ -7,7 +7,7 @@ from outlast.leave import leaving
 from outlast.next_save import next_save_s
 from outlast.protocol.values import replace
 from outlast.telling import CHANGE_EVERY_S, report_every_s, status_every_s
-from outlast.view import AgentView, Assignment, Stage, lease_ends_s
+from outlast.view import AgentView, Assignment, Stage, lease_ends_s, off_after_s
 
 SOON_S = 0.02  # never a busy loop, whatever the rules say
 
@@ -54,8 +54,7 @@ def _of_assignment(view: AgentView, assignment: Assignment) -> list[float]:
         saving.retry_s,
     ]
     if assignment.over is not None:
-        over_s, pace = assignment.over_s, view.pace
-        return [*moments, over_s + pace.fenced_off_s, over_s + pace.over_off_s]
+        return [*moments, assignment.over_s + off_after_s(view.pace, assignment)]
     moments.append(saving.found_s + FINAL_GRACE_S)
     reason = leaving(view, assignment)
     if reason is not None and reason.by_s is not None:

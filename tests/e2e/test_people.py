@@ -40,6 +40,16 @@ def test_a_paused_job_releases_its_machine_and_goes_on_without_losing_a_step(sha
     assert shared.outlast("resume", "paused", code=2).err.count("admin restart") == 1
 
 
+def test_a_failed_job_keeps_its_machine_for_a_look_if_it_wants(shared: Stage) -> None:
+    retry = {"max_failures": 0, "hold_on_failure": "10m"}
+    job = shared.submit("held", {}, run="echo broken >&2; exit 3", retry=retry)
+    failed = shared.until_state(job, "FAILED")
+    assert "left on for 10 min: `outlast ssh held`" in failed["why"]
+    assert len(shared.living_machines(job)) == 1
+    shared.outlast("cancel", "held")
+    _gone(shared, job)
+
+
 def test_a_restart_by_hand_is_a_new_attempt_from_the_newest_step(shared: Stage) -> None:
     job = shared.submit("again", {"counter.py": COUNTER}, run=COUNT, env=_env(shared, "again"))
     shared.until_saved(job)

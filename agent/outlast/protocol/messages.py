@@ -151,6 +151,7 @@ class Work:
     outputs: tuple[str, ...] = ()
     checkpoint: CheckpointPlan = field(default_factory=CheckpointPlan)
     drain_limit_s: float = 120.0
+    hold_s: float = 0.0  # after a failure the machine is left on for so long, for a person to look
 
 
 @dataclass(frozen=True)

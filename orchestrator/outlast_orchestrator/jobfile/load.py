@@ -125,6 +125,7 @@ def _work(spec: Spec, name: str, owner: str, code: str, revision: int) -> Work:
         code=code,
         env=dict(spec.env),
         secrets=spec.secrets,
+        hold_s=_seconds(spec.retry.hold_on_failure) or 0.0,
         outputs=spec.outputs,
         checkpoint=CheckpointPlan(
             dir=checkpoint.dir,

@@ -22,7 +22,7 @@ from outlast.protocol.durations import duration_s
 
 NODES_MAX = 64
 AUTO = "auto"  # of checkpoint.every
-DURATIONS = ("every", "max_duration")
+DURATIONS = ("every", "max_duration", "hold_on_failure")
 
 # Keys that are promised and not here yet. Taking and ignoring one would be a lie.
 NOT_YET: dict[str, str] = {
@@ -31,7 +31,6 @@ NOT_YET: dict[str, str] = {
     "notify": "watch `outlast events`",
     "resources.machine_image": "the cloud's default image is used",
     "retry.stall_after": "watch `outlast status`: it shows the age of the last step",
-    "retry.hold_on_failure": "the machine of a failed job is released; its logs are in the bucket",
     "policy.deadline": "use max_duration",
     "policy.budget_usd": "use resources.price_max_usd_h and max_duration",
 }
@@ -208,6 +207,7 @@ class ExitCodes(Section):
 class Retry(Section):
     max_failures: Annotated[StrictInt, Field(ge=0, le=1000)] = 3
     exit_codes: ExitCodes = ExitCodes()
+    hold_on_failure: Duration | None = None
 
 
 class PolicyChoice(Section):

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.agent.loop.scene import ASSIGN, Scene, draft, none_of, only, pointer, ref
+from tests.agent.loop.scene import ASSIGN, RUN, WORK, Scene, draft, none_of, only, pointer, ref
 
 from outlast.acts import Commit, End, Kill, PowerOff, Prune, Release, Upload
 from outlast.bucket.outcomes import Applied, Fenced, Rebase, Stop
 from outlast.cadence import retry_in_s, save_due_s
 from outlast.news import (
+    ClaimAnswered,
     Closed,
     Committed,
     Looked,
+    Prepared,
     Pruned,
+    Remembered,
     Restored,
     SaveAsked,
     Settled,
@@ -131,6 +134,28 @@ def test_an_attempt_that_is_over_and_gets_no_other_work_switches_the_machine_off
     released(scene)
     assert none_of(scene.later(599.0), PowerOff)
     only(scene.later(1.0), PowerOff)
+
+
+def test_after_a_failure_it_is_left_on_for_as_long_as_the_job_wants() -> None:
+    held = replace(ASSIGN, work=replace(WORK, hold_s=1800.0))
+    scene = Scene()
+    scene.told(held)
+    scene.hear(Prepared(1, "ready"))
+    scene.hear(Remembered(1, "w"))
+    scene.answered(held, RUN)
+    scene.hear(ClaimAnswered(1, Stop("the pointer is absent although step 7 was durable")))
+    assert scene.is_(AgentState.FAILED)
+    assert none_of(scene.later(1800.0 + 599.0), PowerOff)
+    only(scene.later(1.0), PowerOff)
+
+
+def test_without_a_failure_it_is_not() -> None:
+    scene = Scene().running()
+    scene.told(replace(ASSIGN, work=replace(WORK, hold_s=1800.0)), STOP)
+    scene.view = replace(scene.view, assignment=replace(scene.assignment, work=replace(WORK, hold_s=1800.0)))
+    scene.dies()
+    released(scene)
+    only(scene.later(600.0), PowerOff)
 
 
 def keyless(scene: Scene) -> None:

@@ -140,9 +140,18 @@ def settle_failure(sheet: Sheet, attempt: Attempt, failure: Failure) -> None:
     )
     sheet.set_progress(failures=outcome.failures, fruitless=outcome.fruitless)
     if isinstance(outcome, StopAndTell):
-        fail(sheet, outcome.why)
+        fail(sheet, outcome.why + _held(sheet))
     else:
         plan_again(sheet, outcome.after_s, f"{failure.message}: {outcome.why}")
+
+
+def _held(sheet: Sheet) -> str:
+    hold_s, name = sheet.view.job.work.hold_s, sheet.view.job.name
+    if hold_s <= 0.0:
+        return ""
+    return (
+        f"; its machine is left on for {hold_s / 60.0:.0f} min: `outlast ssh {name}`, `outlast cancel {name}`"
+    )
 
 
 def _settle_unhealthy(sheet: Sheet, attempt: Attempt, failure: Failure) -> None:
@@ -155,6 +164,6 @@ def _settle_unhealthy(sheet: Sheet, attempt: Attempt, failure: Failure) -> None:
     sheet.log(Kind.ATTEMPT_UNHEALTHY, failure.message, attempt, good=head, times=unhealthy)
     outcome = after_unhealthy(sheet.progress, failure, good, sheet.view.job.name)
     if isinstance(outcome, StopAndTell):
-        fail(sheet, outcome.why)
+        fail(sheet, outcome.why + _held(sheet))
     else:
         plan_again(sheet, outcome.after_s, f"{failure.message}: {outcome.why}")

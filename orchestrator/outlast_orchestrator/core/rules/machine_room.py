@@ -8,13 +8,15 @@ from outlast_orchestrator.core.rules.claimed import terminate
 from outlast_orchestrator.core.rules.gang_machines import wants
 from outlast_orchestrator.core.rules.machines import is_noticed
 from outlast_orchestrator.core.rules.people import goal_of
+from outlast_orchestrator.core.rules.spares import may_serve
 from outlast_orchestrator.core.sheet import Sheet
-from outlast_orchestrator.core.types import InstancePhase
+from outlast_orchestrator.core.types import InstancePhase, JobState, Wanted
 from outlast_orchestrator.core.view import InstanceView
 
 KEEP_FOR_RETRY_S = 120.0
 FREE_HOUR_S = 3600.0
 NOTICE_OVERDUE_S = 600.0
+LOOK_AGAIN_S = 30.0
 
 
 def release_machines(sheet: Sheet) -> None:
@@ -27,10 +29,12 @@ def release_machines(sheet: Sheet) -> None:
             _give_up_on_boot(sheet, machine)
         elif _may_serve_again(sheet, machine):
             continue
+        elif (left_s := _held_for_s(sheet, machine)) > 0.0:
+            sheet.wake_in(min(left_s, LOOK_AGAIN_S))
         elif _is_unknown(sheet, machine):
             sheet.wake_in(1.0)
         elif _ends_for_free(sheet, machine):
-            sheet.wake_in(30.0)
+            sheet.wake_in(LOOK_AGAIN_S)
         else:
             terminate(sheet, machine, goal_of(sheet).why if goal_of(sheet).rests else "no attempt needs it")
 
@@ -62,6 +66,16 @@ def _may_serve_again(sheet: Sheet, machine: InstanceView) -> bool:
     if claimed is not None and not goal_of(sheet).restart:
         return False
     return sheet.progress.retry_at - sheet.view.now_at <= KEEP_FOR_RETRY_S
+
+
+def _held_for_s(sheet: Sheet, machine: InstanceView) -> float:
+    """How long this machine of a job that failed is still left on, for a person to look; 0: not at all."""
+    job, progress, last = sheet.view.job, sheet.progress, sheet.last_closed()
+    if progress.state is not JobState.FAILED or job.wanted is not Wanted.RUN or last is None:
+        return 0.0
+    if machine.record.launch_id not in last.launches or not may_serve(sheet, machine):
+        return 0.0
+    return job.work.hold_s - (sheet.view.now_at - progress.since)
 
 
 def _is_unknown(sheet: Sheet, machine: InstanceView) -> bool:
