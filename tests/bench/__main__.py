@@ -16,6 +16,7 @@ from tests.bench.memory import agent_idle_mb, controller_mb
 from tests.bench.saving import frozen_second_upload, save_durable, save_stall
 from tests.bench.saving_beside import save_throughput
 from tests.bench.speed import decide_quiet_jobs, gate_over_hash, help_over_pass
+from tests.bench.steady import steady_cloud_calls
 from tests.bench.tick import tick_quiet_jobs
 from tests.bench.transfer import restores, uploads
 from tests.bench.uploading import agent_uploads_to_folder_mb, agent_uploads_to_s3_mb
@@ -38,6 +39,7 @@ FIGURES: dict[str, Callable[[], Figure | list[Figure]]] = {
     "controller_one_job_pss": controller_mb,
     "agent_idle_cpu": agent_idle_cpu,
     "controller_idle_cpu": controller_idle_cpu,
+    "steady_cloud_calls": steady_cloud_calls,  # about 8 minutes
     "recovery_on_ec2": recovery_on_ec2,  # about 5 minutes, as root
     "many_jobs": many_jobs,  # about 6 minutes; on SQLite, then on a PostgreSQL of its own
 }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from tests.cli.conftest import Outlast
 from tests.fakes.api import OFFER, Api
 
+from outlast_orchestrator.cli.shell import Visit, visit
 from outlast_orchestrator.core.types import InstancePhase, JobState, LaunchRequest
 
 
@@ -31,6 +33,29 @@ def test_a_rank_that_is_not_there(api: Api, outlast: Outlast) -> None:
     api.instance(job)
     api.attempt(job, launches=("launch-1",))
     assert "gpt has no machine of rank 3 now" in _told(api, outlast, "--rank", "3", "gpt")
+
+
+def test_our_options_may_stand_behind_the_job(api: Api, outlast: Outlast) -> None:
+    job = api.job("gpt")
+    api.instance(job)
+    api.attempt(job, launches=("launch-1",))
+    assert "gpt has no machine of rank 3 now" in _told(api, outlast, "gpt", "--rank", "3")
+    told = _told(api, outlast, "gpt", "-L", "80", "--rank", "2", "ls", "-l")
+    assert "gpt has no machine of rank 2 now" in told
+
+
+def test_what_belongs_to_the_command_stays_with_it() -> None:
+    assert visit(["ls", "--rank", "3"], 1) == Visit(("ls", "--rank", "3"), 1)
+    assert visit(["--", "--rank", "3"]) == Visit(("--rank", "3"))
+    assert visit(["-L", "80", "--rank", "2", "--", "-L"], 0, [90]) == Visit(("-L",), 2, (90, 80))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["--rank"], "wants a number"), (["-L", "web"], "wants a number"), (["-L", "70000"], "from 1 to 65535")],
+)
+def test_a_bad_option_is_one_line(api: Api, outlast: Outlast, words: list[str], told: str) -> None:
+    assert told in _told(api, outlast, "gpt", *words)
 
 
 def test_a_machine_without_an_address_or_of_a_cloud_that_is_not_known_here(

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import subprocess
+import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +29,8 @@ from tests.servers.machine import Machine, machine
 from outlast_orchestrator.core.errors import Invalid, ProviderError, Transient
 from outlast_orchestrator.remote.access import Access, Ways
 from outlast_orchestrator.remote.login import ssh_command
+
+TRIES = 300
 
 
 def test_from_boot_to_a_living_agent(node: Machine, kept: Path) -> None:
@@ -61,6 +67,31 @@ def test_a_person_gets_there_with_the_same_keys(node: Machine, kept: Path, tmp_p
     )
     assert refused.returncode == 255
     assert "Host key verification failed" in refused.stderr
+
+
+def test_a_port_of_the_machine_is_reached_from_here(node: Machine, kept: Path, tmp_path: Path) -> None:
+    install(remote(kept), record(node))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    serve = f"python3 -m http.server --bind 127.0.0.1 {port} --directory /etc/outlast-none & sleep 60"
+    call = ssh_command(Access(KEY, "l1", node.address, Ways()), tmp_path, [serve], [port])
+    with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as shown:
+        try:
+            assert _answers(port) == 404
+        finally:
+            shown.terminate()
+
+
+def _answers(port: int) -> int:
+    """The status of its first answer."""
+    for _ in range(TRIES):
+        with suppress(OSError, http.client.HTTPException):
+            asked = http.client.HTTPConnection("127.0.0.1", port, timeout=5.0)
+            asked.request("GET", "/nothing")
+            return asked.getresponse().status
+        time.sleep(0.1)
+    raise AssertionError(f"nothing answers at port {port}")
 
 
 def test_a_second_installation_finds_it_running(node: Machine, kept: Path) -> None:

@@ -31,12 +31,16 @@ class FleetCloud:
         self.asked_s: dict[str, float] = {}  # token → when its launch call came in first
         self.ended: Callable[[str], None] = lambda launch_id: None
         self.launches: Counter[str] = Counter()  # by job: machines that were made
+        self.calls: list[
+            tuple[str, float]
+        ] = []  # but `offers`: prices are kept, for all jobs
 
     def offers(self, want: Want) -> list[Offer]:
         return OFFERS
 
     def launch(self, request: LaunchRequest) -> None:
         now_s = time.monotonic()
+        self.calls.append(("launch", now_s))
         with self._lock:
             if request.token in self._machines:
                 return
@@ -50,11 +54,13 @@ class FleetCloud:
         return [REGION]
 
     def instances(self, region: str) -> RegionListing:
+        self.calls.append(("instances", time.monotonic()))
         time.sleep(self._call_s)
         with self._lock:
             return RegionListing(NAME, region, time.monotonic(), tuple(self._machines.values()))
 
     def terminate(self, instance: Instance) -> None:
+        self.calls.append(("terminate", time.monotonic()))
         time.sleep(self._call_s)
         self.end(instance.launch_id, EndProof.OURS_OR_PERSON)
 

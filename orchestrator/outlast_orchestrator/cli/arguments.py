@@ -13,3 +13,6 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")
 Yes = Annotated[bool, typer.Option("-y", "--yes", help="Do not ask.")]
 Env = Annotated[list[str] | None, typer.Option("-e", "--env", metavar="K=V", help="Sets an env of the job.")]
 Follow = Annotated[bool, typer.Option("-f", "--follow", help="Go on with what comes.")]
+Ports = Annotated[
+    list[int] | None, typer.Option("-L", metavar="PORT", help="Its port of that number, on this machine.")
+]

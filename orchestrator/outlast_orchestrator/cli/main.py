@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from outlast_orchestrator.cli.arguments import Env, FileArgument, Follow, JobArgument, Json, Yes
+from outlast_orchestrator.cli.arguments import Env, FileArgument, Follow, JobArgument, Json, Ports, Yes
 from outlast_orchestrator.cli.checkpoint_commands import checkpoints_app
 from outlast_orchestrator.cli.here import agent_app, connect_app, init, login, logout
 from outlast_orchestrator.cli.plain import PLAIN, OneLineErrors
@@ -183,12 +183,12 @@ def ssh(
         list[str] | None, typer.Argument(metavar="[COMMAND...]", help="Default: a shell.")
     ] = None,
     rank: Annotated[int, typer.Option("--rank", min=0, help="Which node of the attempt.")] = 0,
+    port: Ports = None,
 ) -> None:
     """Go onto a job's machine, or run a command there. Where the server runs."""
     from outlast_orchestrator.cli import shell
 
-    words = command or []
-    raise typer.Exit(shell.ssh(job, rank, words[1:] if words[:1] == ["--"] else words))
+    raise typer.Exit(shell.ssh(job, shell.visit(command or [], rank, port or [])))
 
 
 @app.command()

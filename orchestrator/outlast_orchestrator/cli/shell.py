@@ -6,6 +6,7 @@ import importlib
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,41 @@ from outlast_orchestrator.core.errors import UserError
 
 KEY = "node.key"
 GONE = "gone"
+RANK, PORT = "--rank", "-L"
+PORT_MAX = 65_535
 
 
-def ssh(job: str, rank: int, command: Sequence[str]) -> int:
+@dataclass(frozen=True)
+class Visit:
+    """Which node, what to run there, and which of its ports are to be reached from here."""
+
+    command: tuple[str, ...] = ()
+    rank: int = 0
+    ports: tuple[int, ...] = ()
+
+
+def visit(words: Sequence[str], rank: int = 0, ports: Sequence[int] = ()) -> Visit:
+    """What was said: our own options may also stand between the job and the command. Raises UserError."""
+    left, found = list(words), list(ports)
+    while left and left[0] in (RANK, PORT):
+        option, value = left[0], left[1] if len(left) > 1 else ""
+        if not value.isdecimal():
+            raise UserError(f"{option} {value}: wants a number; a command of that name goes behind --")
+        rank, found = (int(value), found) if option == RANK else (rank, [*found, int(value)])
+        left = left[2:]
+    for one in found:
+        if not 1 <= one <= PORT_MAX:
+            raise UserError(f"{PORT} {one}: a port is a number from 1 to {PORT_MAX}")
+    return Visit(tuple(left[1:] if left[:1] == ["--"] else left), rank, tuple(found))
+
+
+def ssh(job: str, wanted: Visit) -> int:
     """The exit code of what ran there. Raises UserError when there is no machine, or no way to it."""
     if there := elsewhere(home()):
         raise UserError(f"commands talk to {there}: run this where it runs, for it has the machines' keys")
     with connect() as client:
         status = client.get(f"/v1/jobs/{job}")
-    machine = _machine(status, job, rank)
+    machine = _machine(status, job, wanted.rank)
     settings = importlib.import_module("outlast_orchestrator.settings").load_settings()
     options = (settings.providers or {}).get(machine["cloud"])
     file = home() / KEY
@@ -36,7 +63,8 @@ def ssh(job: str, rank: int, command: Sequence[str]) -> int:
     access = reach.Access(key, machine["launch_id"], machine["address"], ways)
     with tempfile.TemporaryDirectory(prefix="outlast-ssh-") as folder:
         try:
-            return subprocess.run(login.ssh_command(access, Path(folder), command), check=False).returncode
+            call = login.ssh_command(access, Path(folder), wanted.command, wanted.ports)
+            return subprocess.run(call, check=False).returncode
         except FileNotFoundError as error:
             raise UserError("there is no ssh here: install OpenSSH's client") from error
 

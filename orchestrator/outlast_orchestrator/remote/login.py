@@ -12,8 +12,10 @@ from outlast_orchestrator.remote.keys import host_key, login_key
 KEY_FILE, HOSTS_FILE = "key", "known_hosts"
 
 
-def ssh_command(access: Access, folder: Path, command: Sequence[str]) -> list[str]:
+def ssh_command(access: Access, folder: Path, command: Sequence[str], ports: Sequence[int] = ()) -> list[str]:
     """The call of `ssh`; without a command it is a shell. Writes both keys into `folder`, which is private.
+
+    `ports`: of the machine's own loopback, to be reached at the same numbers of this one's.
 
     Nothing of a person's own configuration changes what it trusts. Raises OSError.
     """
@@ -33,7 +35,10 @@ def ssh_command(access: Access, folder: Path, command: Sequence[str]) -> list[st
     }
     if access.ways.proxy_command:
         options["ProxyCommand"] = access.ways.proxy_command
+    if ports:
+        options["ExitOnForwardFailure"] = "yes"  # one that is taken here is told, and not missed later
     words = [word for option, value in options.items() for word in ("-o", f"{option}={value}")]
+    words += [word for port in ports for word in ("-L", f"127.0.0.1:{port}:127.0.0.1:{port}")]
     return ["ssh", *words, "-p", str(access.ways.port), f"{LOGIN}@{access.address}", *_quoted(command)]
 
 
