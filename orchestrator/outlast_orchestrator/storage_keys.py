@@ -25,6 +25,7 @@ def open_credentials(settings: Settings) -> Credentials | None:
         return None
     place = f"{settings.home / FILE}: {KEY}"
     scheme = split(settings.storage).scheme if settings.storage else "file"
+    scheme = "az" if scheme == _WEB else scheme
     if scheme not in _STORES:
         raise UserError(
             f"{place}: no keys for one job alone can be made for {scheme}://, only for {', '.join(_STORES)}: "
@@ -51,8 +52,20 @@ def _gcs(options: dict[str, Any], home: Path) -> Credentials:
     return BoundaryTokens(_read(BoundaryOptions, options, home), CheckClock())
 
 
+def _az(options: dict[str, Any], home: Path) -> Credentials:
+    from outlast_orchestrator.storage.clock import CheckClock
+    from outlast_orchestrator.storage.keys.azure import FolderSignatures, SignatureOptions
+
+    return FolderSignatures(_read(SignatureOptions, options, home), CheckClock())
+
+
 _Opener = Callable[[dict[str, Any], Path], Credentials]
-_STORES: dict[str, tuple[str, _Opener]] = {"s3": ("aws", _s3), "gs": ("gcp", _gcs)}  # and what to install
+_STORES: dict[str, tuple[str, _Opener]] = {  # and what to install
+    "s3": ("aws", _s3),
+    "gs": ("gcp", _gcs),
+    "az": ("azure", _az),
+}
+_WEB = "https"  # Blob Storage's, as the portal shows it
 
 
 def _read(cls: type[T], options: dict[str, Any], home: Path) -> T:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from tests.contracts.buckets import KINDS, Open
 from tests.servers.azurite import AzureServer, azurite
+from tests.servers.blob_front import BlobFront, blob_front
 from tests.servers.gcs import GcsServer, gcs_server
 from tests.servers.postgres import Postgres, postgres
 from tests.servers.seaweedfs import S3Server, seaweedfs
@@ -24,6 +25,12 @@ def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AzureServer]:
     with azurite(tmp_path_factory.mktemp("azurite")) as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def blob_store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BlobFront]:
+    with blob_front(tmp_path_factory.mktemp("blobs")) as front:
+        yield front
 
 
 @pytest.fixture(scope="session")

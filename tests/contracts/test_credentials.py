@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import pytest
 from google.oauth2.credentials import Credentials as Token
 from tests.servers import gcs
+from tests.servers.azure_identity import STORAGE
+from tests.servers.blob_front import BlobFront
 from tests.servers.gcs import GcsServer
 from tests.servers.gcs_tokens import Exchange
 from tests.servers.http_service import serving
@@ -18,6 +20,7 @@ from outlast.ports import Bucket, Denied, Missing
 from outlast.protocol.objects import job_prefix
 from outlast_orchestrator.core.ports import Credentials
 from outlast_orchestrator.storage.clock import CheckClock
+from outlast_orchestrator.storage.keys.azure import FolderSignatures, SignatureOptions
 from outlast_orchestrator.storage.keys.gcs import BoundaryOptions, BoundaryTokens
 from outlast_orchestrator.storage.keys.proof import Proven, problems
 from outlast_orchestrator.storage.keys.s3 import SessionKeys, StsOptions
@@ -30,6 +33,7 @@ class Store:
     source: Credentials
     url: str
     owner: dict[str, str]
+    wild: str = "team/'*"  # a prefix that would mean more than itself
 
     def of(self, job: str) -> Bucket:
         return open_bucket(self.url, options=self.source.issue(self.url, job).options)
@@ -55,7 +59,24 @@ def _gcs(request: pytest.FixtureRequest) -> Iterator[Store]:
         yield Store(source, server.url(prefix="team/outlast"), gcs.KEYS)
 
 
-SOURCES: dict[str, Callable[[pytest.FixtureRequest], Iterator[Store]]] = {"s3": _s3, "gcs": _gcs}
+def _azure(request: pytest.FixtureRequest) -> Iterator[Store]:
+    """Blob Storage turns a backslash into a slash: that would be a folder more than was signed for."""
+    front: BlobFront = request.getfixturevalue("blob_store")
+    patch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    with serving(front.identities) as front.identities.url:
+        for name, value in front.identities.environment.items():
+            patch.setenv(name, value)
+        options = SignatureOptions(endpoint_url=front.tls_url, ca_file=front.ca_file)
+        source = FolderSignatures(options, CheckClock())
+        owner = {"token": front.identities.token(STORAGE)}
+        yield Store(source, front.url(prefix="team/outlast"), owner, "team%5Coutlast")
+
+
+SOURCES: dict[str, Callable[[pytest.FixtureRequest], Iterator[Store]]] = {
+    "s3": _s3,
+    "gcs": _gcs,
+    "azure": _azure,
+}
 
 
 @pytest.fixture(params=sorted(SOURCES))
@@ -118,6 +139,6 @@ def test_they_are_found_good_once_and_end(store: Store) -> None:
 
 
 def test_a_prefix_that_would_mean_more_than_itself_is_refused(store: Store) -> None:
-    url = store.url.replace("team/outlast", "team/'*")
+    url = store.url.replace("team/outlast", store.wild)
     with pytest.raises(Denied, match="use another one"):
         store.source.issue(url, "j1")

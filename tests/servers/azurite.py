@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+import trustme
 
 START_LIMIT_S = 60.0
 CONTAINER = "test"
@@ -43,7 +45,10 @@ def need_program() -> list[str]:
 
 @dataclass(frozen=True)
 class AzureServer:
+    """`tls`: what reaches it; None: it speaks plain HTTP."""
+
     port: int
+    tls: ssl.SSLContext | None = None
 
     @property
     def endpoint(self) -> str:
@@ -60,6 +65,10 @@ class AzureServer:
         mac = hmac.new(base64.b64decode(KEY), text.encode(), hashlib.sha256).digest()
         signature = f"SharedKey {ACCOUNT}:{base64.b64encode(mac).decode()}"
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=START_LIMIT_S)
+        if self.tls is not None:
+            connection = http.client.HTTPSConnection(
+                "127.0.0.1", self.port, timeout=START_LIMIT_S, context=self.tls
+            )
         try:
             headers = {"x-ms-date": date, "x-ms-version": version, "Authorization": signature}
             connection.request("PUT", f"/{ACCOUNT}/{name}?restype=container", headers=headers)
@@ -69,12 +78,22 @@ class AzureServer:
 
 
 @contextmanager
-def azurite(folder: Path) -> Iterator[AzureServer]:
-    """Starts it with one empty container, all in memory; ends it by its pid."""
+def azurite(folder: Path, authority: trustme.CA | None = None) -> Iterator[AzureServer]:
+    """Starts it with one empty container, all in memory; ends it by its pid. With an `authority` it speaks
+    TLS and takes tokens, whose signatures it does not check."""
     command = need_program()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        server = AzureServer(free.getsockname()[1])
+        server = AzureServer(
+            free.getsockname()[1], None if authority is None else ssl.create_default_context()
+        )
+    if authority is not None and server.tls is not None:
+        authority.configure_trust(server.tls)
+        certificate = authority.issue_cert("127.0.0.1")
+        certificate.private_key_pem.write_to_path(folder / "azurite.key")
+        certificate.cert_chain_pems[0].write_to_path(folder / "azurite.pem")
+        command += ["--cert", str(folder / "azurite.pem"), "--key", str(folder / "azurite.key")]
+        command += ["--oauth", "basic"]
     command += ["--blobHost", "127.0.0.1", "--blobPort", str(server.port), "--inMemoryPersistence"]
     command += ["--skipApiVersionCheck", "--silent", "--disableTelemetry"]
     log = folder / "azurite.log"

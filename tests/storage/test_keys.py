@@ -59,7 +59,13 @@ def test_a_policy_leaves_the_prefix_and_the_key_that_encrypts() -> None:
             "gs://mine",
             "storage_keys.role: no such key; there are endpoint_url, service_account",
         ),
-        ("job", "az://mine?account=x", "no keys for one job alone can be made for az://"),
+        (
+            {"role": ROLE},
+            "az://mine?account=x",
+            "storage_keys.role: no such key; there are ca_file, endpoint_url",
+        ),
+        ({"life_s": 60}, "az://mine?account=x", "life_s: 60: write 900 to 43200 seconds"),
+        ({"endpoint_url": "http://x"}, "az://mine?account=x", "write an address that begins with https://"),
         ("job", "", "no keys for one job alone can be made for file://"),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore
@@ -13,13 +13,15 @@ from outlast.bucket.address import Address, read_address, shown, split
 from outlast.bucket.credentials import Keys, provider
 from outlast.bucket.dialect import Dialect, short
 from outlast.bucket.obstore_client import ObjectStoreBucket, Reach, check_options
+from outlast.bucket.signed import urls_of
 
 EXAMPLE = "az://container/prefix?account=NAME"
 WEB_EXAMPLE = "https://ACCOUNT.blob.core.windows.net/container/prefix"
 DOMAIN = ".blob.core.windows.net"
 QUERY_KEYS = frozenset({"account", "endpoint", "allow_http", "kms_key"})
 OPTIONS = frozenset({"account_key", "sas_key", "token", "client_id", "client_secret", "tenant_id"})
-_KEY_NAMES = {"sas_key": "sas_token", "token": "token"}
+SIGNATURE = "sas_key"
+_KEY_NAMES = {SIGNATURE: "sas_token", "token": "token"}
 
 _DENIED = frozenset(
     {
@@ -43,6 +45,11 @@ _DENIED = frozenset(
         "UnsupportedHttpVerb",
     }
 )
+
+
+def address_of(url: str) -> Address:
+    """Raises ValueError."""
+    return read_address(url, QUERY_KEYS, EXAMPLE) if split(url).scheme == "az" else web_address(url)
 
 
 def web_address(url: str) -> Address:
@@ -86,8 +93,15 @@ def open_blobs(address: Address, options: Mapping[str, str], keys: Keys | None =
             missing = "name the storage account: add ?account=NAME" if "Account" in str(error) else ""
             raise ValueError(f"{address.url!r}: {missing or short(str(error))}") from error
 
-    origin = address.endpoint() or f"https://{address.text('account')}{DOMAIN}"
-    return ObjectStoreBucket(connect, _dialect(address.bucket, origin), address.query)
+    origin = origin_of(address)
+    signed = keys is not None or SIGNATURE in options
+    urls = urls_of(f"{origin}/{quote(address.bucket)}", SIGNATURE, options, keys) if signed else None
+    return ObjectStoreBucket(connect, _dialect(address.bucket, origin), address.query, urls=urls)
+
+
+def origin_of(address: Address) -> str:
+    """Of the account. Raises ValueError."""
+    return address.endpoint().rstrip("/") or f"https://{address.text('account')}{DOMAIN}"
 
 
 def _dialect(container: str, origin: str) -> Dialect:

@@ -6,10 +6,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-Keys = Callable[[], Mapping[str, str]]  # valid ones, under the names of a bucket's options
+Keys = Callable[[], Mapping[str, str]]  # valid ones, under the names of a bucket's options; raises NoKeys
 # obstore asks anew for what is over, at most ten times a second. Who gives the keys knows when they really
 # end, and has the newest: so it is asked at every turn.
 _ASK_AGAIN = datetime(2000, 1, 1, tzinfo=timezone.utc)
+
+
+class NoKeys(Exception):
+    """There are none now; the name of its class says why, also through obstore."""
 
 
 def provider(keys: Keys | None, names: Mapping[str, str]) -> Any:

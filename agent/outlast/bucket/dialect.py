@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from outlast.bucket.credentials import NoKeys
 from outlast.ports import BucketError, Conflict, Denied, Exists, Keyless, Missing, Unsure
 
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -103,6 +104,11 @@ def _missing(dialect: Dialect, where: str, answer: Answer) -> BucketError:
         # Any web server says 404. Taken for "no pointer yet", it would start a job at step 0.
         return Denied(f"{where}: 404, but not as such a store says it: is the endpoint right?")
     return Missing(f"{where}: there is no such object")
+
+
+def told_of(error: NoKeys) -> str:
+    """As obstore words what our own source of keys said."""
+    return f"credential provider: {type(error).__name__}: {error}"
 
 
 def short(text: str) -> str:

@@ -18,9 +18,11 @@ from obstore.exceptions import (
     UnauthenticatedError,
 )
 
-from outlast.bucket.dialect import Answer, Dialect, meaning, short
+from outlast.bucket.credentials import NoKeys
+from outlast.bucket.dialect import Answer, Dialect, meaning, short, told_of
 from outlast.bucket.keys import TooBig, check_key
 from outlast.bucket.receive import CONNECT_LIMIT_S, STALL_S, Receiver
+from outlast.bucket.signed import Urls, delete_at
 from outlast.bucket.transfer import SMALL_BYTES, fetch_range, send_parts
 from outlast.ports import Blob, Denied, Exists, Missing, ObjectInfo, Source
 from outlast.protocol.limits import MANIFEST_BYTES_MAX
@@ -78,8 +80,10 @@ class ObjectStoreBucket:
         settings: Mapping[str, str] = MappingProxyType({}),
         *,
         signs_here: bool = False,
+        urls: Urls | None = None,
     ) -> None:
-        """`signs_here`: a URL is signed without asking anybody, so ranges are read over signed ones."""
+        """`signs_here`: a URL is signed without asking anybody, so ranges are read over signed ones.
+        `urls`: of whoever has a signature, which may be for one folder; ranges are read over them too."""
         self.place, self.origin, self.settings = dialect.place, dialect.origin, settings
         self._dialect = dialect
         # A conditional write that was applied and is then repeated fails on its own first try, so those
@@ -87,7 +91,8 @@ class ObjectStoreBucket:
         self._once = connect(Reach(0, REQUEST_LIMIT_S))
         self._reads = connect(Reach(READ_RETRIES, PART_LIMIT_S, STALL_S))
         self._parts = connect(Reach(PART_RETRIES, PART_LIMIT_S))
-        self._receiver = Receiver(self._signed) if signs_here else None
+        self._urls = urls
+        self._receiver = Receiver(self._signed) if signs_here or urls is not None else None
 
     def get(self, key: str) -> Blob:
         check_key(key)
@@ -156,9 +161,17 @@ class ObjectStoreBucket:
     def delete(self, key: str) -> None:
         check_key(key)
         with suppress(Missing), self._errors(key):
-            obstore.delete(self._reads, key)
+            url = self._urls(key) if self._urls is not None else None
+            if url is None:
+                obstore.delete(self._reads, key)
+            elif answer := delete_at(url):
+                raise meaning(self._dialect, key, answer)
 
     def _signed(self, key: str) -> str | None:
+        if self._urls is not None:
+            with suppress(NoKeys):
+                return self._urls(key)
+            return None
         try:
             return obstore.sign(self._reads, "GET", key, timedelta(seconds=SIGNED_FOR_S))
         except BaseError:  # no credentials, say: the read itself will tell
@@ -192,6 +205,8 @@ class ObjectStoreBucket:
     def _errors(self, key: str, *, replacing: bool = False) -> Iterator[None]:
         try:
             yield
+        except NoKeys as error:
+            raise meaning(self._dialect, key, Answer(told_of(error), "other")) from error
         except (BaseError, FileNotFoundError) as error:
             raise meaning(self._dialect, key, Answer(str(error), _kind(error), replacing)) from error
 

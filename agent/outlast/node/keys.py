@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 
+from outlast.bucket.credentials import NoKeys
 from outlast.ports import LinkDown, LinkRefused, Runtime
 from outlast.protocol.messages import BucketKeys
 
@@ -13,11 +14,11 @@ FIRST_LIMIT_S = 30.0  # how long a request waits for the very first keys, or for
 MARGIN_S = 15.0  # keys count as over so long before they are: a request takes time, and clocks differ
 
 
-class KeysAway(Exception):
+class KeysAway(NoKeys):
     """None are valid, and nobody answers who could give some."""
 
 
-class KeysRefused(Exception):
+class KeysRefused(NoKeys):
     """The controller gives this node none."""
 
 
