@@ -59,7 +59,7 @@ class Account:
     name: str
     options: Mapping[str, Any]
     storage: str
-    storage_keys: Mapping[str, str]
+    storage_keys: Mapping[str, str] | str
     environment: Mapping[str, str]
 
 
@@ -78,7 +78,7 @@ def cloud_stage(folder: Path, yard: Yard[C], account: Account, gpu: str) -> Iter
             "key_file": str(folder / "api.pem"),
             "ca_file": str(folder / "ca.pem"),
             "storage": account.storage,
-            "storage_keys": dict(account.storage_keys),
+            "storage_keys": account.storage_keys,
             "providers": {account.name: dict(account.options)},
         }
         (stage.home / "controller.yaml").write_text(yaml.safe_dump(settings))
@@ -108,7 +108,7 @@ def finds_nothing_wrong(here: CloudStage[C], name: str) -> None:
 def survives_its_machine(here: CloudStage[C]) -> Status:
     """It is taken without a word. Returns the status of the job that is done."""
     stage, made = here.stage, here.yard
-    job = submit(here, 150, stays_at=100)  # a slow person finds it there
+    job = submit(here, 150, stays_at=50)  # a slow person finds it there, and the second one saves in time
     stage.until_saved(job)
     (first,) = made.running()
     assert stage.outlast("ssh", "count", "--", "cat", "/proc/1/comm").out == "systemd\n"

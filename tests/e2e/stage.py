@@ -30,7 +30,8 @@ LOOK_EVERY_S = 0.1
 STATUS_EVERY_S = 0.2  # a status costs its server 20 ms of CPU
 GONE_LIMIT_S = 20.0
 PYTHON = sys.executable
-OF_PEOPLE = ("OUTLAST_", "AWS_", "GOOGLE_", "GCE_")  # their settings and keys: no test sees them
+# Their settings and keys: no test sees them.
+OF_PEOPLE = ("OUTLAST_", "AWS_", "GOOGLE_", "GCE_", "AZURE_", "IDENTITY_")
 
 Status = dict[str, Any]
 

@@ -9,11 +9,15 @@ from typing import Any, Protocol
 
 import pytest
 import yaml
+from tests.e2e.azure_side import AzureSide
 from tests.e2e.stage import Stage
+from tests.servers.arm import arm
+from tests.servers.azure_identity import Identities
 from tests.servers.compute import PROJECT, ZONES, Compute, compute
 from tests.servers.ec2 import ACCOUNT, KEYS, Ec2, ec2
 from tests.servers.gcs import gcs_server
 from tests.servers.google_account import Account
+from tests.servers.http_service import serving
 
 REGION = "us-east-1"
 
@@ -125,22 +129,30 @@ class Ec2Side:
 
 
 @contextmanager
-def _side(name: str) -> Iterator[Side]:
+def _side(name: str, folder: Path) -> Iterator[Side]:
     if name == "gcp":
         with compute() as gce:
             yield GceSide(gce)
+    elif name == "azure":
+        with arm(folder) as azure:
+            yield AzureSide(azure)
     else:
         with ec2() as aws:
             yield Ec2Side(aws)
 
 
-@pytest.fixture(params=["gcp", "aws"])
+@pytest.fixture(params=["gcp", "aws", "azure"])
 def here(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Stage, Side]]:
     """Machines that are launched stay where they are and never report: nobody comes as far as that here."""
-    account = Account(tmp_path / "account.json")
+    account, identities = Account(tmp_path / "account.json"), Identities()
     keys = {"GOOGLE_APPLICATION_CREDENTIALS": str(account.file), **{k.upper(): v for k, v in KEYS.items()}}
-    with _side(request.param) as side, gcs_server() as bucket:
+    with (
+        _side(request.param, tmp_path) as side,
+        gcs_server() as bucket,
+        serving(identities) as identities.url,
+    ):
         bucket.signed = account.signed
+        keys |= identities.environment
         stage = Stage(tmp_path / "stage", keys)
         settings = {
             "api_url": "https://outlast.example",
@@ -212,5 +224,37 @@ def test_a_machine_that_is_taken_as_soon_as_it_is_there_is_replaced(here: tuple[
     stage.until("there is another one", side.living)
     (gone,) = stage.events(job, "instance.gone")
     assert gone["data"]["verdict"] == "preempted"
+    cancel(stage, side)
+    assert side.made() == 2
+
+
+@pytest.mark.parametrize("here", ["azure"], indirect=True)
+def test_a_machine_that_is_only_half_made_is_deleted_and_told(here: tuple[Stage, AzureSide]) -> None:
+    """Azure alone makes a machine first, and fails then."""
+    stage, side = here
+    side.half_make()
+    job = submit(stage, side)
+    found = stage.until_status(job, "it waits", lambda status: "every offer is blocked" in status["why"])
+    assert "OS Provisioning did not finish in time" in found["why"]
+    refused = [event["data"]["pool"] for event in stage.events(job, "launch.refused")]
+    assert len(refused) == side.made() == len(side.zones), "each zone once"
+    assert not side.resources(), "and nothing of it is paid for"
+    stage.outlast("cancel", "count")
+
+
+@pytest.mark.parametrize("here", ["azure"], indirect=True)
+def test_a_machine_whose_end_no_log_explains_is_replaced_all_the_same(here: tuple[Stage, AzureSide]) -> None:
+    """The log comes minutes later. That it is not there by its name is all that is known."""
+    stage, side = here
+    side.silence_the_log()
+    job = submit(stage, side)
+    stage.until_status(
+        job, "it is listed", lambda status: [one["phase"] for one in status["instances"]] == ["booting"]
+    )
+    side.take_all()
+    stage.until("there is another one", side.living)
+    (gone,) = stage.events(job, "instance.gone")
+    assert "is absent from" in gone["why"]
+    assert gone["data"]["verdict"] == "probably preempted"
     cancel(stage, side)
     assert side.made() == 2

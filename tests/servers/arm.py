@@ -6,6 +6,7 @@ is made and deleted with them, lists in pages, the activity log. Azure itself ha
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import ssl
@@ -97,6 +98,8 @@ class Arm:
         self.spot_quota = 400
         self.prices: list[dict[str, Any]] = []  # rows of the price list
         self.url, self.ca_file = "", ""
+        self.boots_alone = True  # False: a test says when a machine has come up, and where
+        self.signed: Callable[[str], bool] = lambda _: True  # whether this is somebody's token
         self._operations: dict[str, dict[str, Any]] = {}
         self._lock = threading.Lock()
 
@@ -119,10 +122,27 @@ class Arm:
         with self._lock:
             self.calls.append((asked.method, asked.path.removeprefix(IN_GROUP)))
             refusal = self.trouble.refusal or self.trouble.refuse(asked)
+            if asked.path != _PRICES and not self.signed(asked.headers.get("authorization", "")):
+                refusal = 401, "InvalidAuthenticationToken", "The access token is invalid."
             try:
                 return self._error(*refusal) if refusal is not None else self._route(asked)
             except Refused as error:
                 return self._error(error.status, error.code, str(error))
+
+    def booted(self, machine: str, address: str) -> dict[str, Any] | None:
+        """Returns what was asked for; None when it is gone already."""
+        with self._lock:
+            return self.group.booted(machine, address)
+
+    def custom_data(self) -> dict[str, str]:
+        """Of each machine that runs, or is about to."""
+        with self._lock:
+            there = {name: one["properties"] for name, one in self.group.machines.items()}
+        return {
+            name: base64.b64decode(inside["osProfile"]["customData"]).decode()
+            for name, inside in there.items()
+            if inside["provisioningState"] in ("Creating", "Succeeded")
+        }
 
     def evict(self, machine: str) -> None:
         """The market takes a machine, with all that is deleted with it."""
@@ -185,7 +205,7 @@ class Arm:
             dry = self.trouble.dry.get((zone, size, market))
             if dry is not None:
                 raise Refused(409, *dry)
-        machine = self.group.make(name, body, self.trouble.fail)
+        machine = self.group.make(name, body, self.trouble.fail, boots_alone=self.boots_alone)
         if self.trouble.nothing_left:
             self.group.remove(name)
         if self.trouble.lose_replies:
@@ -193,7 +213,7 @@ class Arm:
             return Said(HANG_UP)
         if self.trouble.garbled_launches:
             return _broken_off(201)
-        return _json(machine, 201, self._begin(self.trouble.fail))
+        return _json(machine, 201, self._begin(self.trouble.fail, name))
 
     def _delete(self, kind: str, name: str) -> Said:
         there = self.group.remove(name) if kind == MACHINES else self.group.drop(kind, name)
@@ -203,19 +223,20 @@ class Arm:
             self._note(name, "delete", caller="somebody@example.com")
         return _json({}, 202, self._begin(None))
 
-    def _begin(self, failure: tuple[str, str] | None) -> dict[str, str]:
+    def _begin(self, failure: tuple[str, str] | None, makes: str = "") -> dict[str, str]:
         name = f"operation-{len(self._operations)}"
         over: dict[str, Any] = {"status": "Succeeded"}
         if failure is not None:
             over = {"status": "Failed", "error": {"code": failure[0], "message": failure[1]}}
-        self._operations[name] = {"name": name, **over}
+        self._operations[name] = {"name": name, "makes": makes, **over}
         return {"Azure-AsyncOperation": f"{self.url}/operations/{name}", "retry-after-ms": POLL_AGAIN_MS}
 
     def _operation(self, name: str) -> Said:
         if self.trouble.garbled_operations:
             return _broken_off(200)
-        if self.trouble.slow_operations:
-            self.trouble.slow_operations -= 1
+        boots = self.group.is_booting(self._operations[name]["makes"])
+        if self.trouble.slow_operations or boots:
+            self.trouble.slow_operations -= not boots
             return _json({"name": name, "status": "InProgress"}, 200, {"retry-after-ms": POLL_AGAIN_MS})
         return _json(self._operations[name])
 

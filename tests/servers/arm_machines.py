@@ -28,6 +28,7 @@ class Group:
         self.others: dict[tuple[str, str], dict[str, Any]] = {}  # by kind and name
         self.kept: set[str] = set()
         self.unlisted: set[str] = set()
+        self.made: list[str] = []  # names of all machines that there ever were
         self._numbers = itertools.count(5)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
@@ -41,7 +42,9 @@ class Group:
             return [one for name, one in self.machines.items() if name not in self.unlisted]
         return [one for (other, _), one in self.others.items() if other == kind]
 
-    def make(self, name: str, body: dict[str, Any], failure: tuple[str, str] | None) -> dict[str, Any]:
+    def make(
+        self, name: str, body: dict[str, Any], failure: tuple[str, str] | None, *, boots_alone: bool = True
+    ) -> dict[str, Any]:
         """With a failure it is half made: all of its resources are there, and it never runs."""
         code = f"ProvisioningState/failed/{failure[0]}" if failure else "ProvisioningState/succeeded"
         statuses = [{"code": code, "level": "Info", "message": failure[1] if failure else ""}]
@@ -52,13 +55,30 @@ class Group:
             "type": MACHINES,
             "properties": {
                 **body["properties"],
-                "provisioningState": "Failed" if failure else "Succeeded",
+                "provisioningState": "Failed" if failure else "Succeeded" if boots_alone else "Creating",
                 "timeCreated": datetime.now(timezone.utc).isoformat(),
                 "instanceView": {"statuses": statuses},
             },
         }
         self.machines[name] = machine
+        self.made.append(name)
         self._surround(machine)
+        for (kind, _), one in self.others.items():
+            if kind == ADDRESSES and one["of"] == name and not boots_alone:
+                del one["properties"]["ipAddress"]  # known only when it has come up
+        return machine
+
+    def is_booting(self, name: str) -> bool:
+        return name in self.machines and self.machines[name]["properties"]["provisioningState"] == "Creating"
+
+    def booted(self, name: str, address: str) -> dict[str, Any] | None:
+        """It is up, at this address; None when it is there no longer."""
+        machine = self.machines.get(name)
+        for (kind, _), one in self.others.items():
+            if machine is not None and kind == ADDRESSES and one["of"] == name:
+                one["properties"]["ipAddress"] = address
+        if machine is not None:
+            machine["properties"]["provisioningState"] = "Succeeded"
         return machine
 
     def remove(self, name: str) -> bool:

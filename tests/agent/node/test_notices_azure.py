@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from datetime import timedelta
-from email.utils import format_datetime
-from typing import Any
 
 import pytest
-from tests.servers.http_service import Asked, Said, now_of, serving
+from tests.servers.azure_metadata import AzureMetadata
+from tests.servers.http_service import serving
 
 from outlast.node.notices import azure
 from outlast.node_ports import NoticeUnknown
 
-NAME_PATH, EVENTS_PATH = azure.NAME_PATH.partition("?")[0], azure.EVENTS_PATH.partition("?")[0]
 
-
-class Server:
-    def __init__(self) -> None:
-        self.clock_off_s = 0.0
-        self.events: list[dict[str, Any]] = []
-        self.compute: dict[str, Any] = {"name": "node-1"}
-        self.status = 200
-        self.asked: list[Asked] = []
-
-    def answer(self, asked: Asked) -> Said:
-        self.asked.append(asked)
-        if asked.headers.get("metadata") != "true" or "api-version" not in asked.query:
-            return Said(400)
-        if self.status != 200:
-            return Said(self.status)
-        bodies = {NAME_PATH: self.compute, EVENTS_PATH: {"DocumentIncarnation": 1, "Events": self.events}}
-        return Said(200, json.dumps(bodies[asked.path]).encode())
-
-    def announce(self, kind: str, in_s: float | None, *names: str) -> None:
-        """`in_s` None: it has started."""
-        at = "" if in_s is None else format_datetime(now_of(self) + timedelta(seconds=in_s), usegmt=True)
-        event = {
-            "EventId": f"event-{len(self.events)}",
-            "EventType": kind,
-            "EventStatus": "Scheduled" if in_s is not None else "Started",
-            "ResourceType": "VirtualMachine",
-            "Resources": list(names or ("node-1",)),
-            "NotBefore": at,
-        }
-        self.events.append(event)
+@pytest.fixture
+def server() -> AzureMetadata:
+    return AzureMetadata("node-1")
 
 
 @pytest.fixture
-def server() -> Server:
-    return Server()
-
-
-@pytest.fixture
-def source(server: Server) -> Iterator[azure.ScheduledEvents]:
+def source(server: AzureMetadata) -> Iterator[azure.ScheduledEvents]:
     with serving(server) as url:
         yield azure.ScheduledEvents(url)
 
@@ -65,7 +29,7 @@ def test_no_events_are_no_notice(source: azure.ScheduledEvents) -> None:
 
 @pytest.mark.parametrize("clock_off_s", [0.0, 3600.0, -3600.0])
 def test_an_eviction_leaves_ten_seconds_at_most(
-    server: Server, source: azure.ScheduledEvents, clock_off_s: float
+    server: AzureMetadata, source: azure.ScheduledEvents, clock_off_s: float
 ) -> None:
     server.clock_off_s = clock_off_s
     server.announce("Preempt", 30.0)
@@ -78,7 +42,7 @@ def test_an_eviction_leaves_ten_seconds_at_most(
     assert 3.0 <= notice.deadline_in_s <= 5.0
 
 
-def test_a_redeployment_leaves_until_it_begins(server: Server, source: azure.ScheduledEvents) -> None:
+def test_a_redeployment_leaves_until_it_begins(server: AzureMetadata, source: azure.ScheduledEvents) -> None:
     server.announce("Redeploy", 600.0)
     (notice,) = source.poll()
     assert notice.kind == "terminate"
@@ -88,7 +52,7 @@ def test_a_redeployment_leaves_until_it_begins(server: Server, source: azure.Sch
 
 @pytest.mark.parametrize(("kind", "left_s"), [("Preempt", azure.PREEMPT_LEFT_MAX_S), ("Reboot", 0.0)])
 def test_what_has_started_has_no_time_any_more(
-    server: Server, source: azure.ScheduledEvents, kind: str, left_s: float
+    server: AzureMetadata, source: azure.ScheduledEvents, kind: str, left_s: float
 ) -> None:
     server.announce(kind, None)
     (notice,) = source.poll()
@@ -96,7 +60,7 @@ def test_what_has_started_has_no_time_any_more(
 
 
 def test_other_machines_events_and_a_freeze_are_no_notice(
-    server: Server, source: azure.ScheduledEvents
+    server: AzureMetadata, source: azure.ScheduledEvents
 ) -> None:
     server.announce("Preempt", 30.0, "node-2", "node-11")
     server.announce("Freeze", 900.0)
@@ -106,14 +70,16 @@ def test_other_machines_events_and_a_freeze_are_no_notice(
     assert len(source.poll()) == 1
 
 
-def test_a_withdrawn_event_is_no_longer_announced(server: Server, source: azure.ScheduledEvents) -> None:
+def test_a_withdrawn_event_is_no_longer_announced(
+    server: AzureMetadata, source: azure.ScheduledEvents
+) -> None:
     server.announce("Preempt", 30.0)
     assert len(source.poll()) == 1
     server.events.clear()
     assert source.poll() == ()
 
 
-def test_nothing_is_ever_acknowledged(server: Server, source: azure.ScheduledEvents) -> None:
+def test_nothing_is_ever_acknowledged(server: AzureMetadata, source: azure.ScheduledEvents) -> None:
     server.announce("Preempt", 30.0)
     source.poll()
     source.poll()
@@ -121,7 +87,7 @@ def test_nothing_is_ever_acknowledged(server: Server, source: azure.ScheduledEve
 
 
 def test_a_time_that_can_not_be_read_is_an_unknown_deadline(
-    server: Server, source: azure.ScheduledEvents
+    server: AzureMetadata, source: azure.ScheduledEvents
 ) -> None:
     server.announce("Redeploy", 600.0)
     server.events[0]["NotBefore"] = "soon"
@@ -130,19 +96,23 @@ def test_a_time_that_can_not_be_read_is_an_unknown_deadline(
 
 
 @pytest.mark.parametrize("status", [302, 400, 404, 429, 500])
-def test_any_other_answer_is_unknown(server: Server, source: azure.ScheduledEvents, status: int) -> None:
+def test_any_other_answer_is_unknown(
+    server: AzureMetadata, source: azure.ScheduledEvents, status: int
+) -> None:
     server.status = status
     with pytest.raises(NoticeUnknown, match="metadata service"):
         source.poll()
 
 
-def test_who_does_not_know_its_own_name_knows_nothing(server: Server, source: azure.ScheduledEvents) -> None:
+def test_who_does_not_know_its_own_name_knows_nothing(
+    server: AzureMetadata, source: azure.ScheduledEvents
+) -> None:
     server.compute = {}
     with pytest.raises(NoticeUnknown, match="name"):
         source.poll()
 
 
-def test_an_answer_without_a_list_is_unknown(server: Server, source: azure.ScheduledEvents) -> None:
+def test_an_answer_without_a_list_is_unknown(server: AzureMetadata, source: azure.ScheduledEvents) -> None:
     server.events = "none"  # type: ignore[assignment]  # what a broken service says
     with pytest.raises(NoticeUnknown, match="no list of events"):
         source.poll()
