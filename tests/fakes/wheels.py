@@ -17,7 +17,9 @@ def make_wheel(
     info = f"{name}-1.dist-info"
     body = dict(files)
     body[f"{info}/METADATA"] = f"Metadata-Version: 2.1\nName: {name}\nVersion: 1\n".encode()
-    body[f"{info}/WHEEL"] = b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    body[f"{info}/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: tests\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    )
     if scripts:
         lines = "".join(f"{command} = {place}\n" for command, place in scripts.items())
         body[f"{info}/entry_points.txt"] = f"[console_scripts]\n{lines}".encode()

@@ -63,9 +63,9 @@ def look(python: str) -> Ground:
         abi=abi,
         libc=libc,
         machine=platform.machine(),
-        system=_system(_read("/etc/os-release")),
-        instructions=_instructions(_read("/proc/cpuinfo")),
-        gpus=_gpus(Path("/proc/driver/nvidia/gpus")),
+        system=system_of(_read("/etc/os-release")),
+        instructions=instructions_of(_read("/proc/cpuinfo")),
+        gpus=gpus_of(Path("/proc/driver/nvidia/gpus")),
     )
 
 
@@ -105,12 +105,12 @@ def _read(path: str) -> str:
         return ""
 
 
-def _system(text: str) -> str:
+def system_of(text: str) -> str:
     found = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
     return f"{found.get('ID', '')} {found.get('VERSION_ID', '')}".replace('"', "").strip()
 
 
-def _instructions(text: str) -> str:
+def instructions_of(text: str) -> str:
     """Of the first processor: on one machine all have the same."""
     for line in text.splitlines():
         name, _, words = line.partition(":")
@@ -119,7 +119,7 @@ def _instructions(text: str) -> str:
     return ""
 
 
-def _gpus(root: Path) -> str:
+def gpus_of(root: Path) -> str:
     models = set()
     for file in root.glob("*/information"):
         for line in _read(str(file)).splitlines():
