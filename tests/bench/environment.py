@@ -1,4 +1,4 @@
-"""A second node's set-up beside the first one's: 2 GB of wheels, installed by pip, and brought from a bucket."""
+"""A second node's set-up beside the first one's: 2 GB of wheels, installed by pip, brought from a bucket."""
 
 from __future__ import annotations
 

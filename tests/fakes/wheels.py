@@ -12,7 +12,7 @@ from pathlib import Path
 def make_wheel(
     folder: Path, name: str, files: Mapping[str, bytes], scripts: Mapping[str, str] | None = None
 ) -> Path:
-    """A wheel of pure Python, version 1. `files` by their path in it; `scripts`: command → module:function."""
+    """A wheel of pure Python, version 1. `files` by path; `scripts`: command → module:function."""
     folder.mkdir(parents=True, exist_ok=True)
     info = f"{name}-1.dist-info"
     body = dict(files)

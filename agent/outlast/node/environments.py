@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from outlast.bucket.environments import BadEnvironment, drop_all, prune, read_record
+from outlast.bucket.environments import PACK_BYTES, BadEnvironment, drop_all, prune, read_record
 from outlast.environment.bring import NotBrought, Progress, bring, find
 from outlast.environment.ground import Ground, NoGround, digest_of, folder_name, look
 from outlast.environment.keep import Keeping, Made, check_size
@@ -57,6 +57,7 @@ class NodeEnvironments:
         bucket: Bucket,
         commands: Commands,
         names: Collection[str] = (),
+        pack_bytes: int = PACK_BYTES,
     ) -> None:
         """`names`: of this machine. A home that lies under one of them is found on no other machine."""
         self._runtime = runtime
@@ -64,6 +65,7 @@ class NodeEnvironments:
         self._bucket = bucket
         self._commands = commands
         self._only_here = bool({name for name in names if name} & set(home.root.parts))
+        self._pack_bytes = pack_bytes
         self._ready: Ready | None = None
 
     @property
@@ -206,7 +208,9 @@ class NodeEnvironments:
         check_size(items)
         made_for = {**ready.ground.words(), "folder": str(self._root)}
         made = Made(work.owner, ready.digest, made_for, mark.install_s)
-        keeping = Keeping(self._runtime, self._bucket, *flags, work.checkpoint.upload_mbps_max)
+        keeping = Keeping(
+            self._runtime, self._bucket, *flags, work.checkpoint.upload_mbps_max, self._pack_bytes
+        )
         record = keeping.keep(made, ready.folder, items, anew=damaged)
         if record is None:
             return

@@ -19,13 +19,14 @@ from outlast.node_ports import Ear
 from outlast.ports import Bucket
 from outlast.protocol.messages import Work
 
-# pip takes seconds to come into each environment, and nothing here needs it. VERSION stands for another Python.
+# pip takes seconds to come into each environment, and nothing here needs it. A version: another Python.
 PYTHON = """#!/bin/sh
 echo "$@" >> "{folder}/python.log"
 if [ "$1 $2" = "-m venv" ]; then exec {real} -m venv --without-pip "$3"; fi
 if [ "$1" = -I ] && [ -n "{version}" ]; then {real} "$@" | sed 's/"[0-9.]*"/"{version}"/'; exit; fi
 exec {real} "$@"
 """
+PACK_BYTES = 1 << 20
 INSTALL = """
 echo installing >> {log}
 lib=$(echo "$VIRTUAL_ENV"/lib/python3*/site-packages)
@@ -38,6 +39,14 @@ ln -s ../words "$lib/words/empty/up"
 printf '#!%s/bin/python\\nimport words; print(words.TEXT)\\n' "$VIRTUAL_ENV" > "$VIRTUAL_ENV/bin/say"
 chmod 755 "$VIRTUAL_ENV/bin/say"
 """
+# More than three packs, most of which do not compress. In the middle of it a node that is to die there waits.
+LARGE_INSTALL = (
+    INSTALL
+    + """
+head -c 2200000 /dev/urandom > "$lib/words/noise"
+if [ -e stand-still ]; then touch reached; sleep 600; fi
+"""
+)
 
 
 def never() -> bool:
@@ -53,13 +62,14 @@ class Machines:
     facts: list[tuple[str, str]] = field(default_factory=list)
     lines: list[str] = field(default_factory=list)
     names: tuple[str, ...] = ()
+    install: str = INSTALL
 
     def __post_init__(self) -> None:
         self.python()
         log = self.folder / "installs.log"
         env = {"PATH": f"{self.folder}/bin:/usr/bin:/bin"}
-        self.work = Work("n", "own", 1, "true", install=INSTALL.format(log=log), env=env)
-        self.next()
+        self.work = Work("n", "own", 1, "true", install=self.install.format(log=log), env=env)
+        self.again()
 
     def python(self, version: str = "") -> None:
         path = self.folder / "bin" / "python3"
@@ -77,7 +87,7 @@ class Machines:
         home.prepare()
         home.sweep()
         commands = Commands(home, FileLog(home.logs))
-        self.node = NodeEnvironments(SystemRuntime(), home, self.bucket, commands, self.names)
+        self.node = NodeEnvironments(SystemRuntime(), home, self.bucket, commands, self.names, PACK_BYTES)
 
     @property
     def ear(self) -> Ear:

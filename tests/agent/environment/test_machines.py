@@ -162,7 +162,7 @@ def test_a_disk_that_fills_up_meanwhile_is_told_and_nothing_half_done_stays(
     with small_disk(tmp_path / "home", "400m") as disk:
         machines.again()
         _bucket(machines).before = lambda verb, _: disk.fill() if verb == "stream" else None
-        with pytest.raises(NodeTrouble, match="disk|environment"):  # nor can anything be installed there
+        with pytest.raises(NodeTrouble, match=r"disk|environment"):  # nor can anything be installed there
             machines.prepare()
         assert not list(tmp_path.glob("home/environments/.*"))
     assert "No space left" in machines.facts[0][1]

@@ -39,10 +39,8 @@ def root(tmp_path: Path) -> Path:
 
 
 def packed(root: Path) -> list[bytes]:
-    found = []
-    for pieces in plan(listing(root), PACK_BYTES):
-        found.append(encode([(piece, _body(root, piece)) for piece in pieces]))
-    return found
+    plans = plan(listing(root), PACK_BYTES)
+    return [encode([(piece, _body(root, piece)) for piece in pieces]) for pieces in plans]
 
 
 def _body(root: Path, piece: Piece) -> bytes:

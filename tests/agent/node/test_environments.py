@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
-from tests.agent.node.agent_kit import Bench, assign, until
+from tests.agent.node.agent_kit import WAIT_S, Bench, assign, until
 from tests.fakes.wheels import install_from, make_wheel
 
-from outlast.protocol.messages import AgentState, Command, Fact, Permission, WriterRef
+from outlast.protocol.messages import (
+    AgentState,
+    CheckpointPlan,
+    Command,
+    CommandKind,
+    Fact,
+    Permission,
+    WriterRef,
+)
 
 USE = "python -c 'import sys, words; print(words.TEXT, sys.prefix)' && say-words && sleep 600"
 
@@ -37,6 +46,10 @@ def facts(bench: Bench, kind: str) -> list[Fact]:
 def heard(bench: Bench, kind: str) -> Fact:
     until(f"{kind} is told", lambda: bool(facts(bench, kind)))
     return facts(bench, kind)[-1]
+
+
+def kept(bench: Bench) -> list[str]:
+    return [info.key for info in bench.bucket.list("env/")]
 
 
 def another_machine(bench: Bench) -> None:
@@ -73,3 +86,59 @@ def test_the_next_node_gets_what_the_first_one_installed(bench: Bench, wheels: P
     assert "install took" in reused.why
     assert float(reused.data["saved_s"]) >= 0
     assert facts(bench, "environment.skipped") == []
+
+
+def test_checkpoints_are_saved_while_the_environment_is_on_its_way(
+    bench: Bench, wheels: Path, train: str
+) -> None:
+    """It is packed and sent behind them; an agent that is killed meanwhile leaves nothing that counts."""
+    large = {"words/noise.bin": os.urandom(80 << 20)}
+    make_wheel(wheels, "noise", large)
+    install = f"{install_from(wheels, 'words', 'noise')}; say-words"
+    slow = CheckpointPlan(dir="saves", upload_mbps_max=8.0)  # three packs: more than a minute
+    bench.controller.tell(assign(1, f"{train} 100000", install=install, checkpoint=slow), run=Permission())
+    bench.start()
+    bench.controller.wait("a durable checkpoint", lambda r: r.save.durable is not None)
+    until("a part of it is there", lambda: len(kept(bench)) > 0)
+    step = bench.controller.reports[-1].save.durable
+    bench.controller.wait("a newer one", lambda r: r.save.durable != step)
+    assert not [key for key in kept(bench) if key.endswith(".json")], "it was still on its way"
+    bench.kill(signal.SIGKILL)
+    bench.start()
+    bench.controller.wait_state(AgentState.RELEASED)
+    report = bench.controller.reports[-1]
+    over = Permission(closed=(WriterRef(report.generation, report.writer),))
+    bench.controller.tell(assign(2, f"{train} 100000", install=install), run=over)
+    until("the record is there", lambda: any(key.endswith(".json") for key in kept(bench)), 2 * WAIT_S)
+    assert bench.log().count("said by the script") == 1, "install ran once"
+    bench.controller.tell(
+        *bench.controller.commands, Command(CommandKind.DRAIN, 2, why="moving", limit_s=20.0)
+    )
+    bench.controller.wait_state(AgentState.RELEASED)
+
+
+def test_a_job_that_is_done_leaves_no_environment(bench: Bench, wheels: Path) -> None:
+    run = "say-words; while [ ! -e ../../finish ]; do sleep 0.1; done"
+    bench.controller.tell(job(wheels, run=run), run=Permission())
+    bench.start()
+    heard(bench, "environment.kept")
+    assert kept(bench)
+    (bench.home / "finish").touch()
+    bench.controller.wait_state(AgentState.ENDED)
+    until("nothing is kept any more", lambda: not kept(bench))
+
+
+def test_an_install_without_secrets_and_a_trainer_that_imports_outlast(bench: Bench, wheels: Path) -> None:
+    """Secrets are for the trainer; the agent's own package is found by a Python that does not have it."""
+    run = "python -c 'import outlast, sys; print(\"found\", outlast.__file__, sys.prefix)'"
+    install = f"env > printed; {install_from(wheels, 'words')}"
+    command = assign(1, run, install=install, env={"GIVEN": "yes"})
+    bench.env["OUTLAST_SECRET_TOKEN"] = "never-shown"
+    bench.controller.tell(command, run=Permission())
+    bench.start()
+    bench.controller.wait_state(AgentState.ENDED)
+    assert f"found {bench.home / 'package'}" in bench.log()
+    printed = (bench.home / "work" / "empty" / "printed").read_text()
+    assert "GIVEN=yes" in printed
+    assert f"VIRTUAL_ENV={bench.home / 'environments'}" in printed
+    assert "never-shown" not in printed
