@@ -1,4 +1,4 @@
-"""A virtual environment: how it is made, and what a process finds in its environment to use it. Pure."""
+"""A virtual environment: how it is made, and what a process finds in its environment to use it."""
 
 from __future__ import annotations
 

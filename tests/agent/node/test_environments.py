@@ -117,15 +117,22 @@ def test_checkpoints_are_saved_while_the_environment_is_on_its_way(
     bench.controller.wait_state(AgentState.RELEASED)
 
 
-def test_a_job_that_is_done_leaves_no_environment(bench: Bench, wheels: Path) -> None:
-    run = "say-words; while [ ! -e ../../finish ]; do sleep 0.1; done"
+def test_a_job_that_failed_leaves_its_environment_and_one_that_is_done_does_not(
+    bench: Bench, wheels: Path
+) -> None:
+    run = "say-words; while [ ! -e ../../finish ]; do sleep 0.1; done; exit $(cat ../../finish)"
     bench.controller.tell(job(wheels, run=run), run=Permission())
     bench.start()
     heard(bench, "environment.kept")
+    (bench.home / "finish").write_text("3")
+    report = bench.controller.wait_state(AgentState.ENDED)
     assert kept(bench)
-    (bench.home / "finish").touch()
-    bench.controller.wait_state(AgentState.ENDED)
+    (bench.home / "finish").write_text("0")
+    over = Permission(over_ended=WriterRef(report.generation, report.writer))
+    bench.controller.tell(job(wheels, 2, run=run), run=over)
+    bench.controller.wait("the end", lambda r: r.generation == 2 and r.state is AgentState.ENDED)
     until("nothing is kept any more", lambda: not kept(bench))
+    assert bench.log().count("installing") == 1
 
 
 def test_an_install_without_secrets_and_a_trainer_that_imports_outlast(bench: Bench, wheels: Path) -> None:
