@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -176,17 +178,17 @@ def test_a_bucket_that_can_not_be_read_costs_an_install(machines: Machines) -> N
 
 
 def test_an_interpreter_that_does_not_start_is_no_environment(machines: Machines) -> None:
-    """The folder is whole, and what it links to is not there on this node."""
-    machines.prepare()
-    python = Path(machines.node.folder) / "bin" / "python"
+    """The folder is whole, and what it links to is not there on the next node."""
+    python = machines.folder / "python-of-this-machine"
+    python.symlink_to(sys.executable)
+    machines.work = replace(
+        machines.work, install=f'{machines.work.install}\nln -sfn {python} "$VIRTUAL_ENV/bin/python"'
+    )
+    machines.kept()
     python.unlink()
-    python.symlink_to("/nowhere/python")
-    (machines.folder / "home" / "environments").joinpath(f"{_mark(machines)}").unlink()
     assert machines.prepare().startswith("install done")
-
-
-def _mark(machines: Machines) -> str:
-    return next((machines.folder / "home" / "environments").glob("*.json")).name
+    assert "its Python does not start" in machines.facts[0][1]
+    assert machines.installs == 2
 
 
 def test_where_nothing_was_installed_nothing_is_kept(machines: Machines) -> None:
