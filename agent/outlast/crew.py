@@ -39,6 +39,7 @@ from outlast.ports import Bucket, Link, Runtime
 from outlast.protocol.messages import WriterRef
 from outlast.save.types import Draft, StableCopy
 from outlast.tasks.desk import Desk, Flag, Post, Wanted
+from outlast.tasks.environment import EnvironmentTask
 from outlast.tasks.link import HangTask, ReportTask, StatusTask
 from outlast.tasks.logs import LogsTask, LogTarget
 from outlast.tasks.outputs import OutputsTask
@@ -93,6 +94,7 @@ class Crew:
             post,
             identity.job,
         )
+        self._environment = EnvironmentTask(runtime, node.environments, post)
         self._logs = LogsTask(runtime, bucket, node.logs, identity.boot, pace.log_every_s)
         self._watchdog = WatchdogTask(
             runtime, bucket, identity.job, post, pace.pointer_look_every_s, pace.boot_clock_every_s
@@ -193,6 +195,8 @@ class Crew:
                 self._pointer.release(generation, act.why)
             elif isinstance(act, End):
                 self._pointer.end(generation, act.code, act.why)
+                if act.code == 0:
+                    self._environment.forget()
 
     # what follows from a change of the view, whatever caused it
 
@@ -212,6 +216,7 @@ class Crew:
             self._wanted.call_off()
         if new.plan is not None:
             self._hurry.set()
+            self._environment.end()
         elif self._hurry():
             self._hurry = Flag()
         same = old is not None and old.generation == new.generation
@@ -223,10 +228,13 @@ class Crew:
                 self._finder.follow(new.generation)
             if not new.follows:
                 self._outputs.follow(new.generation, new.work)
+                self._environment.keep(new.work)
+        self._environment.give_way(new.saving.uploading)
         if same and old is not None and new.trainer.progress.step != old.trainer.progress.step:
             self._finder.hint(new.trainer.progress.step)
         if new.over is not None and (not same or old is None or old.over is None):
             self._prefetch.end()
+            self._environment.end()
             self._finder.leave()
             self._outputs.leave()
 

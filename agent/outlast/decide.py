@@ -128,7 +128,7 @@ def _before_claim(view: AgentView, assignment: Assignment) -> Decision:
     if assignment.prepare is not Chore.DONE:
         if assignment.prepare is Chore.TODO and view.now_s >= assignment.prepare_retry_s:
             return Decision((Prepare(),), "preparing code and set-up")
-        return Decision((), "preparing code and set-up")
+        return Decision((), assignment.prepare_line or "preparing code and set-up")
     if assignment.remember is not Chore.DONE:
         # The writer is on this disk before anyone can see it in the pointer, so that a restarted agent
         # knows its own claim again.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import xxhash
 
@@ -44,6 +45,16 @@ class Piece:
         return self.length == self.entry.size
 
 
+class Taker(Protocol):
+    """Where pieces arrive: a sink for checkpoints, or what unpacks them. Both raise OSError."""
+
+    def read(self, entry: FileEntry, offset: int, length: int) -> Iterator[Chunk]:
+        """What is there now."""
+
+    def write(self, entry: FileEntry, offset: int, chunks: Iterator[Chunk]) -> int:
+        """Replaces what is there. Returns the bytes that came."""
+
+
 def pieces(entry: FileEntry, *, may_be_there: bool) -> Iterator[Piece]:
     if not entry.chunks:
         yield Piece(entry, 0, entry.size, entry.hash.partition(":")[2], may_be_there)
@@ -62,18 +73,33 @@ def fetch_all(
 ) -> int:
     """Brings every file of a checkpoint into the sink; returns the bytes that were really fetched.
 
+    Raises as `fetch_pieces`.
+    """
+    objects = {entry.key: entry for entry in manifest.files}
+    waiting = sorted(objects.values(), key=lambda entry: -entry.size)  # what takes longest starts first
+    todo = [piece for entry in waiting for piece in pieces(entry, may_be_there=sink.open(manifest, entry))]
+    return fetch_pieces(runtime, bucket, todo, sink, lanes, cancelled)
+
+
+def fetch_pieces(
+    runtime: Runtime,
+    bucket: Bucket,
+    wanted: Iterable[Piece],
+    into: Taker,
+    lanes: int = LANES,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> int:
+    """Brings them in that order, several at once; returns the bytes that were really fetched.
+
     The first trouble stops the lanes at their next piece. Raises Unusable, FetchCancelled, Unsure, Denied,
     OSError.
     """
     todo, results = runtime.mailbox(), runtime.mailbox()
-    objects = {entry.key: entry for entry in manifest.files}
-    waiting = sorted(objects.values(), key=lambda entry: -entry.size)  # what takes longest starts first
     count = 0
-    for entry in waiting:
-        for piece in pieces(entry, may_be_there=sink.open(manifest, entry)):
-            todo.put(piece)
-            count += 1
-    lane = _Lane(runtime, bucket, sink, cancelled)
+    for piece in wanted:
+        todo.put(piece)
+        count += 1
+    lane = _Lane(runtime, bucket, into, cancelled)
     lanes = min(lanes, count)
     for number in range(lanes):
         todo.put(_NO_MORE)
@@ -110,9 +136,9 @@ def _work(lane: _Lane, take: Callable[[float | None], object], tell: Callable[[o
 
 
 class _Lane:
-    """Fetches single pieces of one checkpoint. `stopped` only ever goes from no to yes."""
+    """Fetches single pieces. `stopped` only ever goes from no to yes."""
 
-    def __init__(self, runtime: Runtime, bucket: Bucket, sink: Sink, cancelled: Callable[[], bool]) -> None:
+    def __init__(self, runtime: Runtime, bucket: Bucket, sink: Taker, cancelled: Callable[[], bool]) -> None:
         self.stopped = False
         self._runtime = runtime
         self._bucket = bucket

@@ -28,6 +28,7 @@ from outlast.news import (
     Looked,
     OutputsFinished,
     Prepared,
+    PrepareMoved,
     Remembered,
     Restored,
     SaveAsked,
@@ -44,8 +45,8 @@ from outlast.view import AgentView, Assignment, Chore, Stage
 REFUSALS_MAX = 6  # before the claim: a bucket that refuses (not: can't be reached) so often is a failure
 
 OWN_NEWS = (
-    Prepared, Remembered, ClaimAnswered, Joined, LeaderSeen, Restored, Started, TrainerLooked, SaveAsked,
-    Killed, Settled, OutputsFinished, Closed, Looked,
+    Prepared, PrepareMoved, Remembered, ClaimAnswered, Joined, LeaderSeen, Restored, Started, TrainerLooked,
+    SaveAsked, Killed, Settled, OutputsFinished, Closed, Looked,
 )  # fmt: skip
 ATTEMPT_NEWS = OWN_NEWS + SAVING_NEWS
 
@@ -68,6 +69,8 @@ def fold_attempt(view: AgentView, news: object) -> AgentView:
 def _folded(view: AgentView, assignment: Assignment, news: object) -> AgentView:
     if isinstance(news, SAVING_NEWS):
         return fold_saving(view, assignment, news)
+    if isinstance(news, PrepareMoved):
+        return with_assignment(view, replace(assignment, prepare_line=news.line))
     if isinstance(news, (Prepared, Remembered)):
         return _prepared(view, assignment, news)
     if isinstance(news, Joined):

@@ -43,6 +43,7 @@ def trainer_order(
         work_dir=places.work_dir,
         resume_path=resume.path,
         resume_step=resume.step,
+        environment=places.environment,
         signal=work.checkpoint.signal,
     )
 

@@ -92,6 +92,14 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class PrepareMoved:
+    """How far the preparation is, in words."""
+
+    generation: int
+    line: str
+
+
+@dataclass(frozen=True)
 class Remembered:
     generation: int
     writer: str
@@ -263,38 +271,9 @@ class Recovered:
 
 
 News = (
-    Tick
-    | ReportAnswered
-    | ReportFailed
-    | Told
-    | Wrote
-    | StatusDone
-    | NoticesSeen
-    | NoticesUnknown
-    | ShutdownAsked
-    | FactSeen
-    | Prepared
-    | Remembered
-    | ClaimAnswered
-    | Joined
-    | LeaderSeen
-    | Restored
-    | Started
-    | TrainerLooked
-    | SaveAsked
-    | Killed
-    | SaveFound
-    | SaveQuarantined
-    | SaveUnusable
-    | Settled
-    | UploadMoved
-    | Uploaded
-    | PartLeftOut
-    | Committed
-    | Pruned
-    | OutputsFinished
-    | Closed
-    | Looked
-    | StraySeen
-    | Recovered
-)
+    Tick | ReportAnswered | ReportFailed | Told | Wrote | StatusDone | NoticesSeen | NoticesUnknown
+    | ShutdownAsked | FactSeen | Prepared | PrepareMoved | Remembered | ClaimAnswered | Joined
+    | LeaderSeen | Restored | Started | TrainerLooked | SaveAsked | Killed | SaveFound
+    | SaveQuarantined | SaveUnusable | Settled | UploadMoved | Uploaded | PartLeftOut | Committed
+    | Pruned | OutputsFinished | Closed | Looked | StraySeen | Recovered
+)  # fmt: skip

@@ -39,6 +39,7 @@ class TrainerOrder:
     work_dir: str = ""
     resume_path: str = ""  # "": from the beginning
     resume_step: int | None = None
+    environment: str = ""  # the folder of a virtual environment
     signal: str = ""  # sent to the main process when a save is asked for; "": only the control file
 
 
@@ -98,15 +99,32 @@ class Places:
     work_dir: str  # the trainer's current folder
     checkpoint_dir: str
     attempt_dir: str  # new for each attempt: control files and progress
+    environment: str = ""  # the virtual environment that it runs in; "": whatever the node has
+
+
+@dataclass(frozen=True)
+class Ear:
+    """Who hears of what takes long: facts for the event log, and lines on how far it is."""
+
+    fact: Callable[[str, str, dict[str, str]], None]
+    moved: Callable[[str], None]
+
+
+def _unheard(*_: object) -> None:
+    """Nobody listens."""
+
+
+DEAF = Ear(_unheard, _unheard)
 
 
 class Workplace(Protocol):
     """The job's folder on the node: code, set-up, and where checkpoints come back to."""
 
-    def prepare(self, work: Work, cancelled: Callable[[], bool]) -> str:
-        """Fetches, verifies and unpacks the code and runs `setup`; returns one line on what was done.
+    def prepare(self, work: Work, cancelled: Callable[[], bool], ear: Ear) -> str:
+        """Fetches, verifies and unpacks the code, runs `setup`, and has the environment that `install` fills
+        brought or made; returns one line on what was done.
 
-        Safe to repeat; a set-up that this node has finished for the same code and text is not run again.
+        Safe to repeat; what this node has finished for the same code and text is not run again.
         Raises NodeTrouble (phase "code" or "setup"), and BucketError while the code can't be had.
         """
 
@@ -117,6 +135,17 @@ class Workplace(Protocol):
 
     def resume_from(self, work: Work, manifest: Manifest) -> str:
         """What the trainer is told to resume from, once it is restored: a folder, or its only file."""
+
+
+class Environments(Protocol):
+    """What `install` has made, for the nodes that come after this one."""
+
+    def keep(self, work: Work, busy: Callable[[], bool], off: Callable[[], bool], ear: Ear) -> None:
+        """Brings what `prepare` left here to the bucket, unless it is there. It may take minutes, waits while
+        `busy`, and raises nothing: training goes on without, and `ear` hears why."""
+
+    def forget(self) -> None:
+        """The job is done: nothing of it is kept any more. Raises nothing."""
 
 
 @dataclass(frozen=True)
@@ -254,3 +283,4 @@ class Node:
     logs: LogShip
     disk: Disk
     power: Power
+    environments: Environments | None = None  # None: nothing is kept from here

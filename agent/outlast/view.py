@@ -163,6 +163,7 @@ class Assignment:
     prepare: Chore = Chore.TODO
     prepare_tries: int = 0
     prepare_retry_s: float = NEVER_S
+    prepare_line: str = ""  # how far it is
     writer: str = ""
     remember: Chore = Chore.TODO
     permission: Permission | None = (

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.bench.cloud import recovery_on_ec2
+from tests.bench.environment import environment
 from tests.bench.figure import Figure
 from tests.bench.idle import agent_idle_cpu, controller_idle_cpu
 from tests.bench.memory import agent_idle_mb, controller_mb
@@ -40,6 +41,7 @@ FIGURES: dict[str, Callable[[], Figure | list[Figure]]] = {
     "agent_idle_cpu": agent_idle_cpu,
     "controller_idle_cpu": controller_idle_cpu,
     "steady_cloud_calls": steady_cloud_calls,  # about 8 minutes
+    "environment": environment,  # about 10 minutes, and 8 GB of disk
     "recovery_on_ec2": recovery_on_ec2,  # about 5 minutes, as root
     "many_jobs": many_jobs,  # about 6 minutes; on SQLite, then on a PostgreSQL of its own
 }

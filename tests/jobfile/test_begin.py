@@ -218,7 +218,7 @@ def test_names_requirements_and_odd_characters(tmp_path: Path) -> None:
     _, job = begun(tmp_path, source, "my model.py")
     assert (job.name, job.spec.run) == ("my-model", "python 'my model.py'")
     assert job.spec.checkpoint.dir == "ein: #1 'q'"
-    assert job.spec.setup == "pip install -r requirements.txt"
+    assert job.spec.install == "pip install -r requirements.txt"
 
 
 def test_nothing_is_run_and_nothing_overwritten(tmp_path: Path) -> None:

@@ -31,9 +31,7 @@ class FleetCloud:
         self.asked_s: dict[str, float] = {}  # token → when its launch call came in first
         self.ended: Callable[[str], None] = lambda launch_id: None
         self.launches: Counter[str] = Counter()  # by job: machines that were made
-        self.calls: list[
-            tuple[str, float]
-        ] = []  # but `offers`: prices are kept, for all jobs
+        self.calls: list[tuple[str, float]] = []  # but `offers`: prices are kept, for all jobs
 
     def offers(self, want: Want) -> list[Offer]:
         return OFFERS

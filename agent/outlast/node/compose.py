@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from outlast.cadence import Pace
 from outlast.clock import SystemRuntime
 from outlast.config import Config, ConfigError
 from outlast.loop import Agent
+from outlast.node.commands import Commands
+from outlast.node.environments import NodeEnvironments
 from outlast.node.home import Home, HomeDisk
 from outlast.node.keys import KeyRing
 from outlast.node.logs import FileLog
@@ -58,7 +61,10 @@ def compose(config: Config, pace: Pace | None = None) -> Agent:
     start_transfers(runtime, config.storage)
     power = CommandPower(home, config.poweroff, log)
     secrets = SecretBox(link.secrets)
-    node = node_of(home, runtime, bucket, log, power, config.cloud, config.trainer_path, secrets)
+    node = node_of(
+        home, runtime, bucket, log, power, config.cloud, config.trainer_path, secrets,
+        names=(config.instance, config.instance_id),
+    )  # fmt: skip
     identity = Identity(
         job=config.job,
         owner=config.owner,
@@ -81,23 +87,26 @@ def node_of(
     cloud: str = "",
     trainer_path: str = "",
     secrets: SecretBox | None = None,
+    names: Collection[str] = (),
 ) -> Node:
     """All that touches this machine. `cloud`: who made it, where the controller has said so; `trainer_path`:
-    where a trainer finds this package."""
-    workplace = NodeWorkplace(home, bucket, log, secrets)
+    where a trainer finds this package; `names`: those of this machine alone."""
+    environments = NodeEnvironments(runtime, home, bucket, Commands(home, log), names)
+    workplace = NodeWorkplace(home, bucket, log, secrets, environments)
     return Node(
         trainer=ProcessTrainer(home, log, trainer_path, secrets),
         workplace=workplace,
-        saves=_saves(home, runtime),
+        saves=_saves(home, runtime, environments.python),
         notices=detect(os.environ, cloud),
         outputs=FolderOutputs(runtime, workplace.current),
         logs=log,
         disk=HomeDisk(home),
         power=power,
+        environments=environments,
     )
 
 
-def _saves(home: Home, runtime: Runtime) -> FolderSaves:
+def _saves(home: Home, runtime: Runtime, python: Callable[[], str | None]) -> FolderSaves:
     """The gate unpickles nothing itself: torch files are examined by the interpreter that the job finds."""
     clear_staging(home.staging)
     gate = Gate(shutil.which("python") or shutil.which("python3"))
@@ -105,7 +114,7 @@ def _saves(home: Home, runtime: Runtime) -> FolderSaves:
     def root_of(work: Work) -> Path:
         return home.work_dir(work.code) / work.checkpoint.dir
 
-    return FolderSaves(runtime, gate, root_of, home.staging)
+    return FolderSaves(runtime, gate, root_of, home.staging, python=python)
 
 
 def start_transfers(runtime: Runtime, storage: str) -> None:

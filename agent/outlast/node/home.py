@@ -11,6 +11,7 @@ from outlast.protocol.codec import FormatError, dump, load
 ALIVE = "alive"
 POWER_OFF = "power-off"
 MEMORY = "memory.json"
+PACKAGE = Path(__file__).parents[1]
 
 
 class Home:
@@ -28,19 +29,31 @@ class Home:
         self.restoring = root / "restoring"
         self.logs = root / "logs"
         self.setups = root / "setups"
+        self.environments = root / "environments"
         self.trainer_lock = root / "trainer.lock"
         self.setup_lock = root / "setup.lock"
 
     def prepare(self) -> None:
         """Raises OSError."""
-        for folder in (self.root, self.work, self.attempts, self.logs, self.setups):
+        for folder in (self.root, self.work, self.attempts, self.logs, self.setups, self.environments):
             folder.mkdir(parents=True, exist_ok=True)
 
     def sweep(self) -> None:
         """Removes what an earlier agent was killed over while it wrote it; nobody else runs here now."""
-        for pattern in (".*.new", "setups/.*.new", "attempts/*/.*.new"):
+        for pattern in (".*.new", "setups/.*.new", "environments/.*.json.*.new", "attempts/*/.*.new"):
             for litter in self.root.glob(pattern):
                 litter.unlink(missing_ok=True)
+
+    def own_package(self) -> str:
+        """A folder with nothing but this package in it, for a trainer whose Python does not find it; ""."""
+        link = self.root / "package" / PACKAGE.name
+        try:
+            link.parent.mkdir(exist_ok=True)
+            if not link.exists():
+                link.symlink_to(PACKAGE)
+        except OSError:
+            return ""
+        return str(link.parent)
 
     def attempt_dir(self, generation: int) -> Path:
         return self.attempts / f"g{generation}"

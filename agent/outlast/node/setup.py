@@ -1,4 +1,4 @@
-"""The job's folder on the node: fetches and unpacks the code, runs `setup` once, receives checkpoints."""
+"""The job's folder on the node: fetches and unpacks the code, sets the node up once, receives checkpoints."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import BinaryIO
 
 import zstandard
 
-from outlast.clock import pause
+from outlast.clock import SystemRuntime
+from outlast.node.commands import Commands
+from outlast.node.environments import NodeEnvironments
 from outlast.node.home import Home, write_atomic
-from outlast.node.kept import Kept, end_leftover
 from outlast.node.logs import FileLog
 from outlast.node.secrets import SecretBox, inherited
-from outlast.node_ports import NodeTrouble, Places
+from outlast.node_ports import DEAF, Ear, NodeTrouble, Places
 from outlast.ports import Bucket
 from outlast.protocol.messages import Work
 from outlast.protocol.objects import Manifest
@@ -26,26 +27,33 @@ from outlast.save.places import beside
 from outlast.save.watch import Watcher
 from outlast.trainer_contract import ALL
 
-POLL_S = 0.1
 COPY_BYTES = 1 << 20
-SETUP_GRACE_S = 2.0
 
 
 class NodeWorkplace:
     """The port `Workplace` over a home and the job's bucket."""
 
-    def __init__(self, home: Home, bucket: Bucket, log: FileLog, secrets: SecretBox | None = None) -> None:
+    def __init__(
+        self,
+        home: Home,
+        bucket: Bucket,
+        log: FileLog,
+        secrets: SecretBox | None = None,
+        environments: NodeEnvironments | None = None,
+    ) -> None:
         self._home = home
         self._secrets = secrets or SecretBox()
         self._bucket = bucket
         self._log = log
+        self._commands = Commands(home, log)
+        self._environments = environments or NodeEnvironments(SystemRuntime(), home, bucket, self._commands)
         self._current = home.work
 
     def current(self) -> Path:
         """The working folder of the assignment at hand: outputs are relative to it."""
         return self._current
 
-    def prepare(self, work: Work, cancelled: Callable[[], bool]) -> str:
+    def prepare(self, work: Work, cancelled: Callable[[], bool], ear: Ear = DEAF) -> str:
         folder = self._current = self._home.work_dir(work.code)
         try:
             code = self._unpack(work, folder)
@@ -53,6 +61,8 @@ class NodeWorkplace:
         except OSError as error:
             raise NodeTrouble("code", f"the code can't be unpacked into {folder}: {error}") from error
         done = self._setup(work, folder, cancelled)
+        if made := self._environments.prepare(work, folder, cancelled, ear):
+            done = f"{done}; {made}"
         self._secrets.bring(work.secrets)
         self._log.hide(self._secrets.hidden())
         return f"{code}; {done}"
@@ -62,6 +72,7 @@ class NodeWorkplace:
             work_dir=str(self._home.work_dir(work.code)),
             checkpoint_dir=str(self._checkpoint_dir(work)),
             attempt_dir=str(self._home.attempt_dir(generation)),
+            environment=self._environments.folder if work.install.strip() else "",
         )
 
     def sink(self, work: Work) -> Sink:
@@ -126,26 +137,7 @@ class NodeWorkplace:
         done = self._home.setups / hashlib.sha256(f"{work.code}\n{work.setup}".encode()).hexdigest()
         if done.exists():
             return "the set-up was done on this node before"
-        self._log.say("running setup")
-        env = inherited(ALL) | dict(work.env)
-        if not end_leftover(self._home.setup_lock):
-            raise NodeTrouble("setup", "a set-up of an earlier agent can't be ended on this node")
-        kept = Kept(
-            work.setup,
-            env=env,
-            cwd=folder,
-            output=self._log.descriptor,
-            lock=self._home.setup_lock,
-            mark=f"setup-{os.getpid()}",
-        )
-        while (code := kept.poll()) is None and not cancelled():
-            pause(POLL_S)
-        while not kept.end(SETUP_GRACE_S):
-            pause(POLL_S)
-        if code is None:
-            raise NodeTrouble("setup", "the set-up was called off")
-        if code != 0:
-            raise NodeTrouble("setup", f"setup ended with code {code}", tail=self._log.tail())
+        self._commands.must("setup", work.setup, inherited(ALL) | dict(work.env), folder, cancelled)
         try:
             write_atomic(done, b"")
         except OSError as error:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from outlast.environment.venv import activated
 from outlast.node import processes
 from outlast.node.home import Home, write_atomic
 from outlast.node.kept import Kept, end_leftover
@@ -57,8 +58,12 @@ class ProcessTrainer:
         env = inherited(OURS)
         env.update(order.env)
         env.update(self._secrets.environment())
-        if self._path:
-            env["PYTHONPATH"] = ":".join(one for one in (env.get("PYTHONPATH"), self._path) if one)
+        path = self._path
+        if order.environment:
+            env = activated(env, order.environment)
+            path = path or self._home.own_package()
+        if path:
+            env["PYTHONPATH"] = ":".join(one for one in (env.get("PYTHONPATH"), path) if one)
         cwd = Path(order.work_dir)
         try:
             folder.mkdir(parents=True, exist_ok=True)

@@ -145,6 +145,7 @@ class Work:
     revision: int
     run: str  # a shell command
     setup: str = ""
+    install: str = ""  # fills a virtual environment that the bucket keeps; "": there is none
     code: str = ""  # key of the packed working folder under the job's prefix; "": none
     env: dict[str, str] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()  # names; the agent asks for their values before each start

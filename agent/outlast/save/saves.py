@@ -34,9 +34,12 @@ class FolderSaves:
         root_of: Callable[[Work], Path],
         staging: Path,
         quiet_s: float = QUIET_S,
+        python: Callable[[], str | None] = lambda: None,
     ) -> None:
+        """`python`: the interpreter of the trainer that is about to start, where the gate's is another."""
         self._runtime = runtime
-        self._gate = gate
+        self._own_gate = self._gate = gate
+        self._python = python
         self._root_of = root_of
         self._staging = staging
         self._quiet_s = quiet_s
@@ -57,6 +60,7 @@ class FolderSaves:
             lines = tidy_before_start(root, keep, label, work.checkpoint.pattern)
         except OSError as error:
             raise NodeTrouble("trainer", f"the checkpoint folder {root} can't be used: {error}") from error
+        self._gate = replace(self._own_gate, python=self._python() or self._own_gate.python)
         self._watcher = Watcher(work.checkpoint, root, self._quiet_s)
         self._watcher.begin()
         if resume is not None:

@@ -9,8 +9,8 @@ from outlast.bucket.generations import read_pointer
 from outlast.bucket.outputs import BadIndex, newest_index
 from outlast.bucket.pointer import BadPointer
 from outlast.gang import judge_join, start_of
-from outlast.news import FactSeen, Joined, Prepared, Remembered, Restored, Trouble
-from outlast.node_ports import Disk, NodeMemory, NodeTrouble, Outputs, Workplace
+from outlast.news import FactSeen, Joined, Prepared, PrepareMoved, Remembered, Restored, Trouble
+from outlast.node_ports import Disk, Ear, NodeMemory, NodeTrouble, Outputs, Workplace
 from outlast.ports import Bucket, BucketError, Runtime
 from outlast.protocol.messages import Failure, Work
 from outlast.protocol.objects import Manifest, Pointer
@@ -67,8 +67,11 @@ class WorkplaceTask:
         self._post(FactSeen(kind, why, data))
 
     def _prepare(self, assignment: Assignment, off: Flag) -> None:
+        def moved(line: str) -> None:
+            self._post(PrepareMoved(assignment.generation, line))
+
         try:
-            line = self._workplace.prepare(assignment.work, off)
+            line = self._workplace.prepare(assignment.work, off, Ear(self._fact, moved))
         except NodeTrouble as error:
             failure = Failure(error.phase, str(error), fatal=error.fatal, tail=error.tail)
             self._post(Prepared(assignment.generation, failure))

@@ -61,6 +61,9 @@ class Kind(str, enum.Enum):
     RESTORE_DONE = "restore.done"
     RESTORE_PREFETCHED = "restore.prefetched"  # ahead of the claim
     SETUP_DONE = "setup.done"
+    ENVIRONMENT_KEPT = "environment.kept"  # in the bucket, for the nodes that come
+    ENVIRONMENT_REUSED = "environment.reused"
+    ENVIRONMENT_SKIPPED = "environment.skipped"  # made anew, or not kept, and why
     OUTPUTS_DONE = "outputs.done"
     FIT_WARNING = "fit.warning"  # state against disk, a full save against the notice
     FIT_MENDED = "fit.mended"

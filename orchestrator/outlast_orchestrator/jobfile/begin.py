@@ -129,7 +129,7 @@ def render(script: Path, draft: Draft) -> str:
         lines += [f"#   - {_comment(note)}" for note in draft.to_do]
     lines += [f"name: {_scalar(_name(script))}", f"run: {_scalar(_command(script, draft))}"]
     if (script.parent / "requirements.txt").is_file():
-        lines.append("setup: pip install -r requirements.txt")
+        lines.append("install: pip install -r requirements.txt")
     if draft.outputs:
         lines += ["outputs:", *(f"  - {_scalar(folder)}" for folder in draft.outputs)]
     lines += ["checkpoint:", f"  dir: {_scalar(draft.dir)}"]

@@ -122,6 +122,7 @@ def _work(spec: Spec, name: str, owner: str, code: str, revision: int) -> Work:
         revision=revision,
         run=spec.run,
         setup=spec.setup,
+        install=spec.install,
         code=code,
         env=dict(spec.env),
         secrets=spec.secrets,
@@ -223,7 +224,8 @@ def _git_source(spec: Spec, base: Path, lines: Lines) -> GitSource | None:
 
 def _script(spec: Spec) -> str | None:
     """The script in a `run` such as `python train.py --lr 1`; None when that can't be told for sure."""
-    if _BRINGS_FILES.search(spec.setup) or re.search(r"[|&;<>()$`\n*?]", spec.run.strip()):
+    before = f"{spec.setup}\n{spec.install}"
+    if _BRINGS_FILES.search(before) or re.search(r"[|&;<>()$`\n*?]", spec.run.strip()):
         return None
     try:
         words = shlex.split(spec.run)

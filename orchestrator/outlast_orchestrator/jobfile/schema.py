@@ -27,7 +27,7 @@ DURATIONS = ("every", "max_duration", "hold_on_failure")
 # Keys that are promised and not here yet. Taking and ignoring one would be a lie.
 NOT_YET: dict[str, str] = {
     "data": "let the run command read its data itself",
-    "container": "install what the job needs in setup",
+    "container": "say what the job needs in install and setup",
     "notify": "watch `outlast events`",
     "resources.machine_image": "the cloud's default image is used",
     "retry.stall_after": "watch `outlast status`: it shows the age of the last step",
@@ -221,6 +221,7 @@ class Spec(Section):
     name: Name | None = None
     workdir: Value | None = None
     setup: Value = ""
+    install: Value = ""
     env: dict[EnvName, Value] = {}  # pydantic copies defaults
     secrets: EnvNames = ()
     outputs: Paths = ()

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from outlast.bucket.manifest import hash_bytes
-from outlast.node_ports import NodeMemory, OutputFile, Places, Quarantined, SaveLook, SaveSeen
+from outlast.node_ports import Ear, NodeMemory, OutputFile, Places, Quarantined, SaveLook, SaveSeen
 from outlast.protocol.messages import Work
 from outlast.protocol.objects import Confidence, FileEntry, Manifest
 from outlast.save.types import StableCopy, StableFile
@@ -66,8 +66,8 @@ class SimWorkplace:
         self._disk = disk
         self._setup_s = setup_s
 
-    def prepare(self, work: Work, cancelled: Callable[[], bool]) -> str:
-        del work, cancelled
+    def prepare(self, work: Work, cancelled: Callable[[], bool], ear: Ear) -> str:
+        del work, cancelled, ear
         if self._disk.prepared:
             self._clock.step()
             return "was prepared before"

@@ -148,3 +148,21 @@ def test_after_a_gangs_checkpoint_a_node_does_not_wait_for_the_files_of_the_othe
     eyes.scan(SaveLook())
     runtime.now_s = 6.0
     assert (eyes.scan(SaveLook()).copy is not None) is taken
+
+
+def test_torch_files_are_examined_by_the_interpreter_of_the_trainer_at_hand(
+    tmp_path: Path, root: Path
+) -> None:
+    """Where a job has an environment, torch is in it and nowhere else."""
+    found: list[str | None] = [None]
+    saves = FolderSaves(
+        SystemRuntime(), Gate(None), lambda work: root, tmp_path / "staging", 0.0, python=lambda: found[0]
+    )
+    for step, python, text in ((1, None, "no interpreter with torch"), (2, sys.executable, "1 tensors")):
+        found[0] = python
+        saves.begin(WORK, None, f"g{step}")
+        write(root, step, lambda folder: torch.save({"w": torch.ones(3)}, folder / "m.pt"))
+        copy = saves.scan(SaveLook()).copy
+        assert copy is not None
+        assert text in copy.gate
+        copy.drop()
