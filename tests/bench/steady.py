@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
 import time
 
-import structlog
 from tests.bench.figure import Figure
-from tests.scale.rig import Rig
-
-from outlast_orchestrator.core.types import JobState
+from tests.bench.tick import all_running
 
 JOBS = 1000
-RUN_LIMIT_S = 300.0
 SETTLE_S = 20.0
 SPAN_S = 180.0
 
 
 def steady_cloud_calls() -> list[Figure]:
     """All calls that go over the wire; the cloud has one region. About eight minutes."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     one, many = _calls_a_minute(1), _calls_a_minute(JOBS)
     command = "python -m tests.bench steady_cloud_calls"
     return [
@@ -30,15 +23,7 @@ def steady_cloud_calls() -> list[Figure]:
 
 
 def _calls_a_minute(jobs: int) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        rig = Rig(f"sqlite:///{folder}/outlast.db")
-        try:
-            rig.submit(jobs)
-            rig.start()
-            rig.wait("all jobs run", lambda: rig.states()[JobState.RUNNING] == jobs, RUN_LIMIT_S)
-            time.sleep(SETTLE_S)
-            before = len(rig.cloud.calls)
-            time.sleep(SPAN_S)
-            return (len(rig.cloud.calls) - before) * 60.0 / SPAN_S
-        finally:
-            rig.close()
+    with all_running(jobs, SETTLE_S) as rig:
+        before = len(rig.cloud.calls)
+        time.sleep(SPAN_S)
+        return (len(rig.cloud.calls) - before) * 60.0 / SPAN_S

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import typer
-
 from outlast_orchestrator.cli import output, render
+from outlast_orchestrator.cli.asking import agreed
 from outlast_orchestrator.cli.client import connect, who
 from outlast_orchestrator.cli.exits import Exit
-from outlast_orchestrator.core.errors import UserError
 
 NONE = "no orphans: every machine with our tag belongs to a job"
 
@@ -48,12 +46,8 @@ def _show(found: Mapping[str, Any]) -> None:
 
 def _agreed(orphans: Sequence[Mapping[str, Any]]) -> bool:
     what = "this machine" if len(orphans) == 1 else f"these {len(orphans)} machines"
-    try:
-        return typer.confirm(f"End {what}? What is on their disks is lost", default=False, err=True)
-    except typer.Abort as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            return False  # Ctrl-C is an answer
-        raise UserError("nothing was ended: nobody answered; add -y to end them unasked") from error
+    question = f"End {what}? What is on their disks is lost"
+    return agreed(question, default=False, left_undone="nothing was ended")
 
 
 def _tell(ended: Sequence[Mapping[str, Any]]) -> None:

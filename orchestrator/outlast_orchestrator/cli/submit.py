@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import typer
-
 from outlast_orchestrator.cli import follow, jobs, output, render
+from outlast_orchestrator.cli.asking import agreed
 from outlast_orchestrator.cli.client import Client, connect, job_path, who
 from outlast_orchestrator.cli.exits import Exit
 from outlast_orchestrator.core.errors import UserError
@@ -100,7 +99,7 @@ def _send(jobfile: JobFile, manner: Manner) -> Exit:
                 f"cancel that one first; `outlast update {found['name']} FILE` gives it new code"
             )
         render.plan_view(found, render.console(stderr=True), OFFERS_MAX)
-        if not manner.yes and not _agreed(found):
+        if not (manner.yes or agreed(f"Submit {found['name']}?", default=True, left_undone="not submitted")):
             output.note("not submitted")
             return Exit.LEFT
         body = {
@@ -120,15 +119,6 @@ def _send(jobfile: JobFile, manner: Manner) -> Exit:
     elif not manner.watch:
         output.say(job["id"])
     return Exit.SUCCESS
-
-
-def _agreed(found: dict[str, Any]) -> bool:
-    try:
-        return typer.confirm(f"Submit {found['name']}?", default=True, err=True)
-    except typer.Abort as error:
-        if isinstance(error.__context__, KeyboardInterrupt):
-            return False  # Ctrl-C is an answer
-        raise UserError("not submitted: nobody answered; add -y to submit without being asked") from error
 
 
 def _stay(job: dict[str, Any], manner: Manner) -> Exit:
