@@ -149,9 +149,8 @@ def _held(sheet: Sheet) -> str:
     hold_s, name = sheet.view.job.work.hold_s, sheet.view.job.name
     if hold_s <= 0.0:
         return ""
-    return (
-        f"; its machine is left on for {hold_s / 60.0:.0f} min: `outlast ssh {name}`, `outlast cancel {name}`"
-    )
+    ways = f"`outlast ssh {name}` leads there, `outlast cancel {name}` ends it"
+    return f"; its machine is left on for {hold_s / 60.0:.0f} min: {ways}"
 
 
 def _settle_unhealthy(sheet: Sheet, attempt: Attempt, failure: Failure) -> None:
