@@ -41,7 +41,7 @@ TABLE: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "providers": (frozenset(), frozenset({"boto3", "botocore", "google", "azure", "tenacity"})),
     "remote": (frozenset(), frozenset({"paramiko", "cryptography"})),
     "store": (frozenset(), frozenset({"sqlmodel", "sqlalchemy", "alembic", "tenacity"})),
-    "storage": (frozenset(), frozenset({"boto3", "botocore", "google", "azure"})),
+    "storage": (frozenset(), frozenset({"boto3", "botocore", "google", "azure", "httpx"})),
     "alerts": (frozenset(), frozenset({"apprise"})),
     "controller": (frozenset(), frozenset({"apscheduler", "structlog", "tenacity"})),
     "web": (

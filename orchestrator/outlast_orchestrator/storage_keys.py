@@ -40,6 +40,11 @@ def open_credentials(settings: Settings) -> Credentials | None:
 
 
 def _s3(options: dict[str, Any], home: Path) -> Credentials:
+    """A role is AWS's way, and of what speaks like it; an account is R2's."""
+    if "account" in options:
+        from outlast_orchestrator.storage.keys.r2 import R2Options, TemporaryKeys
+
+        return TemporaryKeys(_read(R2Options, options, home))
     from outlast_orchestrator.storage.keys.s3 import SessionKeys, StsOptions
 
     return SessionKeys(_read(StsOptions, options, home))

@@ -13,6 +13,7 @@ from tests.servers.blob_front import BlobFront
 from tests.servers.gcs import GcsServer
 from tests.servers.gcs_tokens import Exchange
 from tests.servers.http_service import serving
+from tests.servers.r2_tokens import ACCOUNT, PARENT, TOKEN, R2Tokens
 from tests.servers.seaweedfs import ADMIN, ROLE, S3Server
 
 from outlast.bucket.client import open_bucket
@@ -23,6 +24,7 @@ from outlast_orchestrator.storage.clock import CheckClock
 from outlast_orchestrator.storage.keys.azure import FolderSignatures, SignatureOptions
 from outlast_orchestrator.storage.keys.gcs import BoundaryOptions, BoundaryTokens
 from outlast_orchestrator.storage.keys.proof import Proven, problems
+from outlast_orchestrator.storage.keys.r2 import R2Options, TemporaryKeys
 from outlast_orchestrator.storage.keys.s3 import SessionKeys, StsOptions
 
 BIG = 12 << 20  # sent in parts
@@ -51,6 +53,15 @@ def _s3(request: pytest.FixtureRequest) -> Iterator[Store]:
     yield Store(source, server.url(prefix="team/outlast"), ADMIN)
 
 
+def _r2(request: pytest.FixtureRequest) -> Iterator[Store]:
+    server: S3Server = request.getfixturevalue("s3_server")
+    patch: pytest.MonkeyPatch = request.getfixturevalue("monkeypatch")
+    patch.setenv("CLOUDFLARE_API_TOKEN", TOKEN)
+    with serving(R2Tokens(server)) as url:
+        source = TemporaryKeys(R2Options(ACCOUNT, PARENT, endpoint_url=url))
+        yield Store(source, server.url(prefix="team/outlast"), ADMIN)
+
+
 def _gcs(request: pytest.FixtureRequest) -> Iterator[Store]:
     server: GcsServer = request.getfixturevalue("gcs_store")
     with serving(Exchange(server)) as url:
@@ -75,6 +86,7 @@ def _azure(request: pytest.FixtureRequest) -> Iterator[Store]:
 SOURCES: dict[str, Callable[[pytest.FixtureRequest], Iterator[Store]]] = {
     "s3": _s3,
     "gcs": _gcs,
+    "r2": _r2,
     "azure": _azure,
 }
 

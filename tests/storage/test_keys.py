@@ -52,6 +52,13 @@ def test_a_policy_leaves_the_prefix_and_the_key_that_encrypts() -> None:
     [
         ({"rloe": ROLE}, "s3://mine", "storage_keys.rloe: no such key; did you mean role?"),
         ("job", "s3://mine", "storage_keys: role: missing"),
+        ({"account": "mine", "access_key_id": "a"}, "s3://mine", "write its 32 hexadecimal digits"),
+        ({"account": "0" * 32}, "s3://mine", "storage_keys: access_key_id: missing"),
+        (
+            {"account": "0" * 32, "access_key_id": "a", "endpoint_url": "http://elsewhere"},
+            "s3://mine",
+            "the token goes there, so write https://",
+        ),
         ({"role": "outlast-job"}, "s3://mine", "role: 'outlast-job' is no role; write arn:aws:iam::"),
         ({"role": ROLE, "life_s": 60}, "s3://mine", "life_s: 60: write 900 to 43200 seconds"),
         (
