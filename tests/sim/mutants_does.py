@@ -47,7 +47,7 @@ DOES = (
         ),
         ("no close without witnesses", "every job comes to its end"),
         HARSH,
-        seed=3,
+        seed=51,
     ),
     Mutant(
         "token resent after its life",
